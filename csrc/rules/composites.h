@@ -1,0 +1,22 @@
+// Written by `make rules` from fusedopt/math.py; a test fails when the two differ.
+#pragma once
+#include "../math.h"
+
+namespace fusedopt {
+
+template <class F>
+FUSEDOPT_INLINE F lerp(F a, F b, F weight) {
+  return a + weight * (b - a);
+}
+
+template <class F>
+FUSEDOPT_INLINE F maximum(F a, F b) {
+  return select(a > b, a, select(b >= a, b, a + b));
+}
+
+template <class F>
+FUSEDOPT_INLINE F sign(F x) {
+  return select(x > F(0), F(1), select(x < F(0), -F(1), x));
+}
+
+}  // namespace fusedopt

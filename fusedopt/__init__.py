@@ -1,0 +1,19 @@
+"""Drop-in optimizers for PyTorch whose step is one fused pass over memory.
+
+Layers, from the paper to the machine:
+
+- ``math``: the vocabulary of rules
+- ``rule``, ``rules/``: one file per paper, the maths as plain functions and the classes that users construct
+- ``modifiers``: building blocks around a rule
+- ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
+- ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
+- ``emit``: rule text to C++ headers
+"""
+
+from .backends import use_backend
+from .rules.adam import Adam, AdamW
+from .rules.lion import Lion
+from .rules.sgd import SGD
+
+__all__ = ["SGD", "Adam", "AdamW", "Lion", "use_backend"]
+__version__ = "0.1.0"

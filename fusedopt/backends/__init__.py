@@ -1,0 +1,63 @@
+"""Engines, and the one place that chooses among them."""
+
+import contextlib
+import os
+
+import torch
+
+NAMES = ("cpu", "cuda", "triton", "eager")
+_selected: str | None = None
+
+
+def selected():
+    """The backend that the user asked for, or None to let the device decide."""
+    return _selected if _selected is not None else _checked(os.environ.get("FUSEDOPT_BACKEND"))
+
+
+@contextlib.contextmanager
+def use_backend(name):
+    """Runs the steps inside the ``with`` block on one backend: "cpu", "cuda", "triton" or "eager".
+
+    Raises ValueError for another name, and RuntimeError at the step if the backend cannot run there.
+    """
+    global _selected
+    before, _selected = _selected, _checked(name)
+    try:
+        yield
+    finally:
+        _selected = before
+
+
+def _checked(name):
+    if name and name not in NAMES:
+        raise ValueError(f"Invalid backend: {name!r}; choose from {', '.join(NAMES)}")
+    return name or None
+
+
+def unavailable(name, device=None):
+    """Why backend ``name`` cannot run tensors of ``device`` (a torch.device, or None for any), or None if it can."""
+    from . import eager, native, triton
+
+    engine = {"cpu": native.Cpu, "cuda": native.Cuda, "triton": triton.Triton, "eager": eager.Eager}[name]
+    return engine.unavailable(device)
+
+
+def plan(bucket):
+    """The engine that will run ``bucket``: the selected one, else the fastest that can."""
+    from . import eager, native, triton
+
+    engines = {"cpu": native.Cpu, "cuda": native.Cuda, "triton": triton.Triton, "eager": eager.Eager}
+    name = selected()
+    if name:
+        reason = engines[name].unavailable(bucket.device)
+        if reason:
+            raise RuntimeError(f"backend {name!r} cannot step parameters on {bucket.device}: {reason}")
+        return engines[name](bucket)
+    return next(engine for engine in engines.values() if not engine.unavailable(bucket.device))(bucket)
+
+
+def roster(optimizer, idle):
+    """A cheap check that the optimizer still has the parameters and state it was planned with; None without native code."""
+    from . import native
+
+    return native.roster(optimizer, idle)

@@ -1,0 +1,47 @@
+"""The reference engine: plain torch, one tensor at a time. It defines the truth that the fast engines are tested against."""
+
+import torch
+
+from .. import modifiers
+from ..scalars import HEADER
+from .plan import Plan
+
+
+class Eager(Plan):
+    @staticmethod
+    def unavailable(device):
+        return None
+
+    def refresh(self):
+        return False  # planned anew every step: the reference trusts no cache
+
+    def sum_squares(self):
+        squares = [entry.grad.double().square().sum() for entry in self.bucket.entries]
+        return torch.stack(squares).sum()
+
+    def run(self, table, coefficient):
+        dtype, rule = self.bucket.dtype, self.bucket.rule
+        names = (*HEADER, *rule.scalars)
+        for entry in self.bucket.entries:
+            row = table[entry.row].to(self.bucket.device, dtype)
+            scalars = dict(zip(names, row, strict=True))
+            if coefficient is not None:
+                scalars["gradient_sign"] = scalars["gradient_sign"] * coefficient.to(row)
+            tensors = (entry.grad, entry.param, *entry.states)
+            p, *states = update(rule, scalars, *(t.to(dtype) for t in tensors))
+            for target, value in zip((entry.param, *entry.states), (p, *states), strict=True):
+                target.copy_(value)
+
+
+def update(rule, scalars, g, p, *states):
+    """The whole step on one tensor: returns the new parameter and states."""
+    g = scalars["gradient_sign"] * g
+    if scalars["l2"] != 0:
+        g = modifiers.l2(g, p, scalars["l2"])
+    u, *states = rule.update(g, p, *states, *(scalars[name] for name in rule.scalars))
+    if scalars["cautious"] != 0:
+        u = modifiers.cautious(u, g)
+    step = scalars["lr"] * u
+    if scalars["decay"] != 0:
+        step = modifiers.decoupled(step, p, scalars["decay"])
+    return p - step, *states

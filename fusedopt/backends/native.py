@@ -1,0 +1,5 @@
+class Cpu:
+    @staticmethod
+    def unavailable(device): return "x"
+class Cuda(Cpu): pass
+def roster(o, i): return None

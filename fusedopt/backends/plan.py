@@ -1,0 +1,48 @@
+"""What the planner asks of an engine."""
+
+from abc import ABC, abstractmethod
+
+import torch
+
+
+class Plan(ABC):
+    """One bucket bound to one engine."""
+
+    def __init__(self, bucket):
+        self.bucket = bucket
+        self.params = [entry.staged.originals[0] if entry.staged else entry.param for entry in bucket.entries]
+
+    @staticmethod
+    @abstractmethod
+    def unavailable(device):
+        """Why this engine cannot run on ``device``, or None."""
+
+    @abstractmethod
+    def refresh(self) -> bool:
+        """Reads the tensors of this step; False when they are no longer those that were planned."""
+
+    @abstractmethod
+    def sum_squares(self) -> torch.Tensor:
+        """Sum of the squared gradients, a 0-dim float64 tensor on the bucket's device, summed in a fixed order."""
+
+    @abstractmethod
+    def run(self, table, coefficient) -> None:
+        """Updates parameters and state.
+
+        ``table`` is the (rows, scalars) float64 table of the step; ``coefficient`` a 0-dim float64 tensor that every
+        gradient is multiplied by, or None.
+        """
+
+    def advance(self):
+        """Counts the step, in every parameter's ``step``."""
+        if self.bucket.counts_steps:
+            torch._foreach_add_([entry.record["step"] for entry in self.bucket.entries], 1)
+
+    def finish(self):
+        self.advance()
+        for row in self.bucket.rows:
+            row[1] += 1
+        for entry in self.bucket.entries:
+            if entry.staged:
+                entry.staged.write_back()
+        torch.autograd.graph.increment_version(self.params)

@@ -1,0 +1,37 @@
+"""The vocabulary of rules: every name a rule may use besides + - * / and comparisons.
+
+Primitives are bound once per engine: here to torch, in ``csrc/math.h`` and ``csrc/cpu/vec.h`` to C++, in
+``triton_kernels/math.py`` to Triton. Composites below them are rule text themselves, so every engine reads these lines.
+"""
+
+import torch
+
+PRIMITIVES = ("sqrt", "abs", "select")
+COMPOSITES = ("lerp", "maximum", "sign")
+
+
+def sqrt(x):
+    """Square root, correctly rounded."""
+    return torch.sqrt(x)
+
+
+def abs(x):
+    """Magnitude; clears the sign bit of a NaN too."""
+    return torch.abs(x)
+
+
+def select(condition, a, b):
+    """``a`` where ``condition`` holds, else ``b``; a comparison with NaN does not hold."""
+    return torch.where(condition, a, b)
+
+
+def lerp(a, b, weight):
+    return a + weight * (b - a)
+
+
+def maximum(a, b):
+    return select(a > b, a, select(b >= a, b, a + b))  # a + b carries a NaN of either side
+
+
+def sign(x):
+    return select(x > 0, 1, select(x < 0, -1, x))  # keeps NaN, so that a broken gradient stays visible

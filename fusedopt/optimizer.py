@@ -1,0 +1,149 @@
+"""The base class of all optimizers: hyper-parameters, state and checkpoints. The maths lives in ``rules/``."""
+
+from typing import TypedDict
+
+import torch
+
+from .planner import STATE_FORMATS, Program
+from .validation import check_lr, check_non_negative
+
+DEFAULTS = {
+    "maximize": False,
+    "foreach": None,
+    "capturable": False,
+    "differentiable": False,
+    "fused": None,
+    "decoupled_weight_decay": False,
+    "cautious": False,
+    "max_grad_norm": None,
+    "state_format": "param",
+}
+
+
+class Options(TypedDict, total=False):
+    """Keyword-only options that every optimizer takes.
+
+    torch's flags: ``maximize`` negates the gradient. ``foreach`` and ``fused`` are accepted and change nothing, as
+    every step is fused. ``capturable`` keeps step counts and scalars on the GPU, for CUDA graphs. ``differentiable``
+    is refused.
+
+    Building blocks: ``decoupled_weight_decay`` shrinks the parameter by ``lr * weight_decay`` instead of adding
+    ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the gradient.
+    ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
+    without writing them back. ``state_format`` is the dtype of new state: ``"param"`` (the parameter's, as torch),
+    ``"fp32"`` or ``"bf16"``.
+    """
+
+    maximize: bool
+    foreach: bool | None
+    capturable: bool
+    differentiable: bool
+    fused: bool | None
+    decoupled_weight_decay: bool
+    cautious: bool
+    max_grad_norm: float | None
+    state_format: str
+
+
+class Optimizer(torch.optim.Optimizer):
+    """A :class:`torch.optim.Optimizer` whose step is planned once and run by one engine.
+
+    A subclass says which :class:`~fusedopt.rule.Rule` a group follows (``rule``) and what its scalars are at step
+    ``t`` (``scalars``, in float64; ``t`` counts from 1). ``counts_steps`` tells whether its state holds ``step``.
+    """
+
+    counts_steps = True
+    _program: Program | None = None  # remade on demand, so pickling and copying may drop it
+
+    def __init__(self, params, options, **hyperparameters):
+        unknown = options.keys() - DEFAULTS.keys()
+        if unknown:
+            raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
+        defaults = {**hyperparameters, **DEFAULTS, **options}
+        self._check(defaults)
+        super().__init__(params, defaults)
+
+    def rule(self, group):
+        raise NotImplementedError
+
+    def scalars(self, group, t):
+        raise NotImplementedError
+
+    def _check(self, group):
+        check_lr(group["lr"], group["foreach"], group["capturable"])
+        check_non_negative(group["weight_decay"], "weight_decay value")
+        if group["fused"] and group["differentiable"]:
+            raise RuntimeError("`fused` does not support `differentiable`")
+        if group["fused"] and group["foreach"]:
+            raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        if group["differentiable"]:
+            raise RuntimeError(f"{type(self).__name__} does not support differentiable=True; use torch.optim for that")
+        if group["state_format"] not in STATE_FORMATS:
+            raise ValueError(f"Invalid state_format: {group['state_format']!r}; choose from {', '.join(STATE_FORMATS)}")
+        if group["max_grad_norm"] is not None and not group["max_grad_norm"] > 0:
+            raise ValueError(f"Invalid max_grad_norm: {group['max_grad_norm']}; it must be positive, or None")
+
+    @torch._disable_dynamo
+    def step(self, closure=None):
+        """Performs one update of every parameter that has a gradient.
+
+        Returns what ``closure`` returned, if given. A step that raises has changed nothing.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            if self._program is None or not self._program.is_current(self):
+                self._program = Program(self)
+            self._program.run(self)
+        return loss
+
+    def add_param_group(self, param_group):
+        super().add_param_group(param_group)
+        self._program = None
+
+    def load_state_dict(self, state_dict):
+        """Loads a state dict of this class or of the torch class it replaces; state keeps the dtype it was saved in."""
+        keep = self.register_load_state_dict_pre_hook(lambda _, loaded: _keep_tensors(loaded))
+        try:
+            super().load_state_dict(state_dict)
+        finally:
+            keep.remove()
+
+    def __setstate__(self, state):
+        super().__setstate__(state)
+        self._program = None
+        for group in self.param_groups:
+            for key, default in self.defaults.items():
+                group.setdefault(key, default)
+            for p in group["params"]:
+                if p in self.state:
+                    self.state[p] = {k: _restore(k, v, p, group) for k, v in self.state[p].items()}
+
+
+class _Kept:
+    """Carries a tensor past torch's load_state_dict, which would cast it to the parameter's dtype."""
+
+    def __init__(self, tensor):
+        self.tensor = tensor
+
+
+def _keep_tensors(state_dict):
+    def keep(value):
+        return _Kept(value) if isinstance(value, torch.Tensor) else value
+
+    state = {i: {k: keep(v) for k, v in s.items()} for i, s in state_dict["state"].items()}
+    return {**state_dict, "state": state}
+
+
+def _restore(key, value, p, group):
+    """One state value in its own dtype, never sharing memory with the checkpoint it came from."""
+    loaded = isinstance(value, _Kept)
+    if loaded:
+        value = value.tensor.detach()
+    if key == "step":
+        device = p.device if group["capturable"] else torch.device("cpu")
+        value = torch.as_tensor(value, dtype=value.dtype if loaded else torch.get_default_dtype())
+        return value.to(device, copy=loaded)
+    return value.to(p.device, copy=True) if loaded else value

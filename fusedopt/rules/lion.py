@@ -1,0 +1,37 @@
+"""Lion. Chen et al. 2023, arXiv:2302.06675, Algorithm 2."""
+
+from typing import Unpack
+
+from ..math import lerp, sign
+from ..optimizer import Optimizer, Options
+from ..rule import Rule
+from ..validation import check_betas
+
+
+def lion(g, p, m, rate1, rate2):
+    u = sign(lerp(m, g, rate1))
+    return u, lerp(m, g, rate2)
+
+
+LION = Rule(lion, states=("exp_avg",))
+
+
+class Lion(Optimizer):
+    """Lion: the sign of an interpolated momentum. Its lr is typically 3 to 10 times smaller than AdamW's.
+
+    Decay is decoupled unless ``decoupled_weight_decay=False``. A NaN gradient gives NaN, not a silent zero step.
+    """
+
+    counts_steps = False
+
+    def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, **options: Unpack[Options]):
+        check_betas(betas)
+        options = {"decoupled_weight_decay": True, **options}
+        super().__init__(params, options, lr=lr, betas=betas, weight_decay=weight_decay)
+
+    def rule(self, group):
+        return LION
+
+    def scalars(self, group, t):
+        beta1, beta2 = group["betas"]
+        return {"rate1": 1 - beta1, "rate2": 1 - beta2}

@@ -1,0 +1,70 @@
+"""The numbers of one step: a row of float64 scalars for every (group, step count), and the clipping coefficient."""
+
+import torch
+
+# The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
+HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious")
+
+
+def _numbers(value):
+    """Tensor hyper-parameters as floats."""
+    if isinstance(value, torch.Tensor):
+        return float(value)
+    return tuple(map(_numbers, value)) if isinstance(value, tuple | list) else value
+
+
+def scalar_row(optimizer, rule, group, t):
+    """All scalars of one group at its ``t``-th step, as HEADER and ``rule.scalars`` name them.
+
+    ``t`` is a number, or a 0-dim float64 tensor on the GPU for graph capture: then tensor hyper-parameters stay there.
+    """
+    if not isinstance(t, torch.Tensor):
+        group = {key: _numbers(group[key]) for key in group if key not in ("params", "param_names")}
+    lr, weight_decay = group["lr"], group["weight_decay"]
+    decoupled = group["decoupled_weight_decay"]
+    header = (
+        lr,
+        lr * weight_decay if decoupled else 0.0,
+        0.0 if decoupled else weight_decay,
+        -1.0 if group["maximize"] else 1.0,
+        float(group["cautious"]),
+    )
+    own = optimizer.scalars(group, t)
+    return [*header, *(own[name] for name in rule.scalars)]
+
+
+def scalar_table(optimizer, bucket):
+    """A (rows, scalars) float64 tensor: on the CPU, or on the bucket's device when the step is to be captured."""
+    groups = optimizer.param_groups
+    if not bucket.capturable:
+        rows = [scalar_row(optimizer, bucket.rule, groups[index], t + 1) for index, t in bucket.rows]
+        return torch.tensor(rows, dtype=torch.float64)
+    steps = {entry.row: entry.record["step"] for entry in bucket.entries} if bucket.counts_steps else {}
+    rows = []
+    for r, (index, _) in enumerate(bucket.rows):
+        t = steps[r].double() + 1 if steps else torch.full((), 2.0, dtype=torch.float64, device=bucket.device)
+        rows.append(torch.stack([_on(x, bucket.device) for x in scalar_row(optimizer, bucket.rule, groups[index], t)]))
+    return torch.stack(rows)
+
+
+def _on(value, device):
+    if isinstance(value, torch.Tensor):
+        return value.to(device, torch.float64).reshape(())
+    return torch.full((), value, dtype=torch.float64, device=device)  # a fill, not a copy: allowed while capturing
+
+
+def clip_coefficient(groups, plans):
+    """What every gradient is multiplied by, as a 0-dim float64 tensor, or None without clipping.
+
+    The formula of :func:`torch.nn.utils.clip_grad_norm_`, over all gradients of the optimizer.
+    """
+    limits = {group["max_grad_norm"] for group in groups}
+    if len(limits) > 1:
+        raise ValueError(f"max_grad_norm is one bound for the whole optimizer, but its groups say {sorted(map(str, limits))}")
+    (limit,) = limits
+    if limit is None or not plans:
+        return None
+    squares = [plan.sum_squares() for plan in plans]
+    home = squares[0].device
+    norm = sum(square.to(home) for square in squares).sqrt()
+    return (limit / (norm + 1e-6)).clamp(max=1.0)

@@ -1,0 +1,76 @@
+"""Checks of hyper-parameters and gradients. Wording follows torch.optim, so that code matching its errors keeps working."""
+
+import torch
+
+FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+
+
+def check_non_negative(value, what):
+    """``what`` is the phrase torch uses, such as ``"epsilon value"``; a NaN is refused too."""
+    if not value >= 0.0:
+        raise ValueError(f"Invalid {what}: {value}")
+
+
+def check_lr(lr, foreach=None, capturable=False):
+    if isinstance(lr, torch.Tensor):
+        if foreach and not capturable:
+            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+        if lr.numel() != 1:
+            raise ValueError("Tensor lr must be 1-element")
+    check_non_negative(lr, "learning rate")
+
+
+def check_betas(betas):
+    for i, beta in enumerate(betas):
+        if isinstance(beta, torch.Tensor) and beta.numel() != 1:
+            raise ValueError(f"Tensor betas[{i}] must be 1-element")
+        if not 0.0 <= beta < 1.0:
+            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
+    if len({isinstance(beta, torch.Tensor) for beta in betas}) > 1:
+        raise ValueError("betas must be either both floats or both Tensors")
+
+
+def check_gradient(optimizer, p, label):
+    """Refuses a gradient that no engine can apply; called for every parameter before anything is written."""
+    name, g = type(optimizer).__name__, p.grad
+    if g.layout != torch.strided:
+        raise RuntimeError(
+            f"{name} does not support sparse gradients: the gradient of {label} has layout {g.layout}; "
+            "densify it with p.grad = p.grad.to_dense(), or build the embedding with sparse=False"
+        )
+    for what, tensor in (("parameter", p), ("gradient", g)):
+        if tensor.dtype not in FLOATING:
+            raise RuntimeError(
+                f"{name}: the {what} of {label} has dtype {tensor.dtype}; supported are float32, bfloat16, float16 and "
+                "float64 (for complex numbers optimize torch.view_as_real(p))"
+            )
+    if g.device != p.device:
+        raise RuntimeError(
+            f"{name}: the gradient of {label} is on {g.device} but the parameter on {p.device}; "
+            "move the gradient, or call zero_grad() after moving the model"
+        )
+    if g.shape != p.shape:
+        raise RuntimeError(
+            f"{name}: the gradient of {label} has shape {tuple(g.shape)} but the parameter {tuple(p.shape)}; "
+            "call zero_grad() after replacing p.data"
+        )
+
+
+def check_state(optimizer, p, state, keys, label):
+    """Refuses state of another shape or kind than the parameter's, as a wrong checkpoint would bring."""
+    name = type(optimizer).__name__
+    for key in keys:
+        value = state.get(key)
+        if value is None:
+            continue
+        if not isinstance(value, torch.Tensor) or value.dtype not in FLOATING or value.shape != p.shape:
+            found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
+            raise ValueError(
+                f"{name}: state[{key!r}] of {label} is {found}; expected a floating tensor of shape {tuple(p.shape)}; "
+                "load a state dict that was saved for this model"
+            )
+        if value.device != p.device:
+            raise RuntimeError(
+                f"{name}: state[{key!r}] of {label} is on {value.device} but the parameter on {p.device}; "
+                "move it, or reload the optimizer's state dict after moving the model"
+            )
