@@ -51,14 +51,14 @@ class Bucket:
 
 
 class Program:
-    """One optimizer's step: the plans that together cover every parameter with a gradient."""
+    """One optimizer's step: the engines that together cover every parameter with a gradient."""
 
     def __init__(self, optimizer):
         self.selected = backends.selected()
         self.rules = [optimizer.rule(group) for group in optimizer.param_groups]
         active, idle = _roster(optimizer)
         self.buckets = _buckets(optimizer, active)
-        self.plans = [backends.plan(bucket) for bucket in self.buckets]
+        self.engines = [backends.engine_for(bucket) for bucket in self.buckets]
         staged = any(entry.staged for bucket in self.buckets for entry in bucket.entries)
         self.roster = None if staged else backends.roster(optimizer, idle)
 
@@ -68,15 +68,15 @@ class Program:
             and self.selected == backends.selected()
             and self.rules == [optimizer.rule(group) for group in optimizer.param_groups]
             and self.roster.unchanged(optimizer.param_groups, optimizer.state)
-            and all(plan.refresh() for plan in self.plans)
+            and all(engine.refresh() for engine in self.engines)
         )
 
     def run(self, optimizer):
         tables = [scalar_table(optimizer, bucket) for bucket in self.buckets]
-        coefficient = clip_coefficient(optimizer.param_groups, self.plans)
-        for plan, table in zip(self.plans, tables, strict=True):
-            plan.run(table, coefficient)
-            plan.finish()
+        coefficient = clip_coefficient(optimizer.param_groups, self.engines)
+        for engine, table in zip(self.engines, tables, strict=True):
+            engine.run(table, coefficient)
+            engine.finish()
 
 
 def _roster(optimizer):

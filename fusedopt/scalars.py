@@ -53,7 +53,7 @@ def _on(value, device):
     return torch.full((), value, dtype=torch.float64, device=device)  # a fill, not a copy: allowed while capturing
 
 
-def clip_coefficient(groups, plans):
+def clip_coefficient(groups, engines):
     """What every gradient is multiplied by, as a 0-dim float64 tensor, or None without clipping.
 
     The formula of :func:`torch.nn.utils.clip_grad_norm_`, over all gradients of the optimizer.
@@ -62,9 +62,9 @@ def clip_coefficient(groups, plans):
     if len(limits) > 1:
         raise ValueError(f"max_grad_norm is one bound for the whole optimizer, but its groups say {sorted(map(str, limits))}")
     (limit,) = limits
-    if limit is None or not plans:
+    if limit is None or not engines:
         return None
-    squares = [plan.sum_squares() for plan in plans]
+    squares = [engine.sum_squares() for engine in engines]
     home = squares[0].device
     norm = sum(square.to(home) for square in squares).sqrt()
     return (limit / (norm + 1e-6)).clamp(max=1.0)

@@ -42,7 +42,7 @@ def unavailable(name, device=None):
     return engine.unavailable(device)
 
 
-def plan(bucket):
+def engine_for(bucket):
     """The engine that will run ``bucket``: the selected one, else the fastest that can."""
     from . import eager, native, triton
 

@@ -4,10 +4,10 @@ import torch
 
 from .. import modifiers
 from ..scalars import HEADER
-from .plan import Plan
+from .engine import Engine
 
 
-class Eager(Plan):
+class Eager(Engine):
     @staticmethod
     def unavailable(device):
         return None

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 
 
-class Plan(ABC):
+class Engine(ABC):
     """One bucket bound to one engine."""
 
     def __init__(self, bucket):

@@ -1,0 +1,28 @@
+// One parameter as the engines see it: the same bytes on the CPU, in CUDA kernels and in Triton's pointer table.
+#pragma once
+#include <cstdint>
+
+namespace fusedopt {
+
+constexpr int kMaxStates = 6;
+
+enum DType : uint32_t { kFloat32, kBFloat16, kFloat16, kFloat64 };
+
+struct Row {
+  void* grad;
+  void* param;
+  void* state[kMaxStates];
+  int64_t numel;
+  int32_t scalars;  // row of the scalar table
+  uint32_t dtypes;  // four bits each: grad, param, state 0, state 1, ...
+
+#ifdef __CUDACC__
+  __host__ __device__
+#endif
+      DType dtype(int stream) const {
+    return static_cast<DType>(dtypes >> (4 * stream) & 15);
+  }
+};
+static_assert(sizeof(Row) == 80, "Triton's table addresses rows as ten 64-bit words");
+
+}  // namespace fusedopt
