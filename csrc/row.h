@@ -4,17 +4,15 @@
 
 namespace fusedopt {
 
-constexpr int kMaxStates = 6;
+constexpr int kGrad = 0, kParam = 1, kFirstState = 2, kMaxStreams = 8;
 
 enum DType : uint32_t { kFloat32, kBFloat16, kFloat16, kFloat64 };
 
 struct Row {
-  void* grad;
-  void* param;
-  void* state[kMaxStates];
+  void* stream[kMaxStreams];  // grad, param, states
   int64_t numel;
   int32_t scalars;  // row of the scalar table
-  uint32_t dtypes;  // four bits each: grad, param, state 0, state 1, ...
+  uint32_t dtypes;  // four bits a stream
 
 #ifdef __CUDACC__
   __host__ __device__

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import torch
 
 from . import backends
+from .backends import native
 from .layout import Staged, is_regular
 from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
@@ -60,14 +61,14 @@ class Program:
         self.buckets = _buckets(optimizer, active)
         self.engines = [backends.engine_for(bucket) for bucket in self.buckets]
         staged = any(entry.staged for bucket in self.buckets for entry in bucket.entries)
-        self.roster = None if staged else backends.roster(optimizer, idle)
+        self.roster = None if staged or native.missing else native.Roster(optimizer, idle)
 
     def is_current(self, optimizer):
         return (
             self.roster is not None
             and self.selected == backends.selected()
             and self.rules == [optimizer.rule(group) for group in optimizer.param_groups]
-            and self.roster.unchanged(optimizer.param_groups, optimizer.state)
+            and self.roster.unchanged(optimizer)
             and all(engine.refresh() for engine in self.engines)
         )
 

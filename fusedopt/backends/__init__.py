@@ -34,30 +34,27 @@ def _checked(name):
     return name or None
 
 
-def unavailable(name, device=None):
-    """Why backend ``name`` cannot run tensors of ``device`` (a torch.device, or None for any), or None if it can."""
-    from . import eager, native, triton
+def engines():
+    """Name -> engine class, from the fastest to the one that always runs."""
+    from .cpu import Cpu
+    from .cuda import Cuda
+    from .eager import Eager
+    from .triton import Triton
 
-    engine = {"cpu": native.Cpu, "cuda": native.Cuda, "triton": triton.Triton, "eager": eager.Eager}[name]
-    return engine.unavailable(device)
+    return {"cpu": Cpu, "cuda": Cuda, "triton": Triton, "eager": Eager}
+
+
+def unavailable(name, device=None):
+    """Why backend ``name`` cannot step tensors on ``device`` (any device if None), or None if it can."""
+    return engines()[name].unavailable(device)
 
 
 def engine_for(bucket):
     """The engine that will run ``bucket``: the selected one, else the fastest that can."""
-    from . import eager, native, triton
-
-    engines = {"cpu": native.Cpu, "cuda": native.Cuda, "triton": triton.Triton, "eager": eager.Eager}
     name = selected()
     if name:
-        reason = engines[name].unavailable(bucket.device)
+        reason = unavailable(name, bucket.device)
         if reason:
             raise RuntimeError(f"backend {name!r} cannot step parameters on {bucket.device}: {reason}")
-        return engines[name](bucket)
-    return next(engine for engine in engines.values() if not engine.unavailable(bucket.device))(bucket)
-
-
-def roster(optimizer, idle):
-    """A cheap check that the optimizer still has the parameters and state it was planned with; None without native code."""
-    from . import native
-
-    return native.roster(optimizer, idle)
+        return engines()[name](bucket)
+    return next(engine for engine in engines().values() if not engine.unavailable(bucket.device))(bucket)

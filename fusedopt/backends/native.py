@@ -1,5 +1,41 @@
-class Cpu:
-    @staticmethod
-    def unavailable(device): return "x"
-class Cuda(Cpu): pass
-def roster(o, i): return None
+"""The compiled module ``fusedopt._C``, and why it is missing where it is."""
+
+try:
+    from .. import _C  # pyright: ignore[reportAttributeAccessIssue]
+
+    missing = None
+except ImportError as error:
+    _C = None
+    missing = f"fusedopt was installed without compiled code ({error})"
+
+
+class NativeTable:
+    """A bucket's tensors as ``_C.Table`` reads them; this object owns what the table borrows."""
+
+    def __init__(self, bucket):
+        self._entries = [_native_entry(entry) for entry in bucket.entries]
+        self._rows = bucket.rows
+        self._reads_steps = not bucket.capturable
+        self.native = _C.Table(self._entries, bucket.rule.states, bucket.counts_steps and not bucket.capturable)
+        if not self.refresh():
+            raise RuntimeError("fusedopt: a tensor changed while the step was planned; do not touch them in hooks")
+
+    def refresh(self):
+        return self.native.refresh([t for _, t in self._rows] if self._reads_steps else [])
+
+
+def _native_entry(entry):
+    if entry.staged:
+        return entry.param, entry.grad, entry.states, entry.record, entry.row
+    return entry.param, None, None, entry.record, entry.row
+
+
+class Roster:
+    """Notices that an optimizer's groups, parameters, state records or set of gradients are not those planned with."""
+
+    def __init__(self, optimizer, idle):
+        self._owned = [list(group["params"]) for group in optimizer.param_groups], list(optimizer.state.items()), idle
+        self._native = _C.Roster(optimizer.param_groups, optimizer.state, idle)
+
+    def unchanged(self, optimizer):
+        return self._native.unchanged(optimizer.param_groups, optimizer.state)

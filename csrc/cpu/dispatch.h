@@ -1,0 +1,21 @@
+// Chooses the ISA once per process, and runs a table's tasks on all threads.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "../table.h"
+#include "kernels.h"
+
+namespace fusedopt {
+
+// The best ISA of this CPU among those compiled in, or the one FUSEDOPT_ISA names.
+const Kernels& kernels();
+std::vector<std::string> compiled_isas();
+
+// scalars: a (rows, columns) float64 table. Every gradient is multiplied by coefficient.
+void cpu_step(const Table& table, const std::string& rule, bool fp64, const double* scalars, int columns,
+              double coefficient, int threads);
+// The sum of all squared gradients, the same for any number of threads and any ISA.
+double cpu_sum_squares(const Table& table, bool fp64, int threads);
+
+}  // namespace fusedopt

@@ -1,0 +1,101 @@
+// The block engine: decode a block of every stream, run modifiers and rule on vectors, encode. It knows no rule.
+#pragma once
+#include "../rules/layout.h"
+#include "../rules/modifiers.h"
+#include "codecs.h"
+#include "vec.h"
+
+namespace fusedopt::FUSEDOPT_ISA {
+
+constexpr int kBlock = 512;  // elements; all streams of a block stay in the first-level cache
+
+template <class T>
+constexpr DType kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
+
+// One tensor's block in the arithmetic type: the tensor's own memory where that serves, else a decoded copy.
+template <class T>
+class Stream {
+ public:
+  T* open(void* base, DType dtype, int64_t offset, int count) {
+    if (dtype == kNative<T> && count % Vec<T>::lanes == 0) return static_cast<T*>(base) + offset;
+    decode_block(buffer_, base, dtype, offset, count);
+    for (int i = count; i % Vec<T>::lanes; ++i) buffer_[i] = 0;
+    return buffer_;
+  }
+  void close(const T* at, void* base, DType dtype, int64_t offset, int count) const {
+    if (at == buffer_) encode_block(buffer_, base, dtype, offset, count);
+  }
+
+ private:
+  alignas(64) T buffer_[kBlock];
+};
+
+// The scalars of one row, spread over vectors.
+template <class Rule, class T>
+struct Scalars {
+  using F = Vec<T>;
+  T l2, decay;
+  bool cautious;
+  F lr, gradient, rule[Rule::scalars + 1];
+
+  Scalars(const double* row, double coefficient)
+      : l2(row[column::l2]), decay(row[column::decay]), cautious(row[column::cautious] != 0), lr(row[column::lr]),
+        gradient(static_cast<T>(row[column::gradient_sign]) * static_cast<T>(coefficient)) {
+    for (int i = 0; i < Rule::scalars; ++i) rule[i] = F(row[column::count + i]);
+  }
+};
+
+template <class Rule, class T>
+FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, const T* grad, T* param, T* const* states) {
+  using F = Vec<T>;
+  F s[Rule::states + 1];
+  for (int i = 0; i < Rule::states; ++i) s[i] = F::load(states[i]);
+  const F p = F::load(param);
+  F g = k.gradient * F::load(grad);
+  if (k.l2 != 0) g = l2(g, p, F(k.l2));
+  F u = Rule::template update<F>(g, p, s, k.rule);
+  if (k.cautious) u = cautious(u, g);
+  F step = k.lr * u;
+  if (k.decay != 0) step = decoupled(step, p, F(k.decay));
+  (p - step).store(param);
+  for (int i = 0; i < Rule::states; ++i) s[i].store(states[i]);
+}
+
+template <class Rule, class T>
+void step(const Row& row, const double* scalars, double coefficient, int64_t begin, int64_t end) {
+  const Scalars<Rule, T> k(scalars, coefficient);
+  constexpr int streams = kFirstState + Rule::states;
+  Stream<T> stream[streams];
+  for (int64_t offset = begin; offset < end; offset += kBlock) {
+    const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
+    T* at[streams];
+    for (int i = 0; i < streams; ++i) at[i] = stream[i].open(row.stream[i], row.dtype(i), offset, count);
+    for (int i = 0; i < count; i += Vec<T>::lanes) {
+      T* states[Rule::states + 1];
+      for (int s = 0; s < Rule::states; ++s) states[s] = at[kFirstState + s] + i;
+      update<Rule, T>(k, at[kGrad] + i, at[kParam] + i, states);
+    }
+    for (int i = kParam; i < streams; ++i) stream[i].close(at[i], row.stream[i], row.dtype(i), offset, count);
+  }
+}
+
+// Sixteen running sums whatever the vector width, so that every ISA adds in the same order.
+template <class T>
+double sum_squares(const Row& row, int64_t begin, int64_t end) {
+  constexpr int lanes = 16;
+  double sums[lanes] = {};
+  Stream<T> stream;
+  for (int64_t offset = begin; offset < end; offset += kBlock) {
+    const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
+    const T* g = stream.open(row.stream[kGrad], row.dtype(kGrad), offset, count);
+    const int whole = count - count % lanes;
+    for (int i = 0; i < whole; i += lanes)
+      for (int j = 0; j < lanes; ++j) sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
+    for (int i = whole; i < count; ++i) sums[i - whole] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+  }
+  for (int width = lanes / 2; width > 0; width /= 2)
+    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
+  return sums[0];
+}
+
+}  // namespace fusedopt::FUSEDOPT_ISA

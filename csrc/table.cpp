@@ -1,0 +1,137 @@
+#include "table.h"
+
+#include <algorithm>
+
+#include "tensor.h"
+
+namespace py = pybind11;
+
+namespace fusedopt {
+namespace {
+
+constexpr int64_t kChunk = 32768;  // elements: long enough to hide scheduling, short enough to balance two cores
+
+PyObject* grad_name() {
+  static PyObject* name = PyUnicode_InternFromString("grad");
+  return name;
+}
+
+PyObject* or_null(py::handle object) { return object.is_none() ? nullptr : object.ptr(); }
+
+}  // namespace
+
+Table::Table(const py::list& entries, const py::tuple& keys, bool counts_steps) : counts_steps_(counts_steps) {
+  for (py::handle key : keys) keys_.push_back(key.inc_ref().ptr());
+  keys_.push_back(PyUnicode_InternFromString("step"));
+  for (py::handle item : entries) {
+    auto entry = py::reinterpret_borrow<py::tuple>(item);
+    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr(), nullptr, false});
+    rows_.push_back({});
+    rows_.back().scalars = entry[4].cast<int32_t>();
+  }
+}
+
+Table::~Table() {
+  for (PyObject* key : keys_) Py_DECREF(key);
+}
+
+bool Table::refresh(const std::vector<double>& steps) {
+  for (size_t i = 0; i < entries_.size(); ++i)
+    if (!read(entries_[i], rows_[i], steps)) return false;
+  if (!planned_) split();
+  planned_ = true;
+  return true;
+}
+
+bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
+  DLTensor p, other;
+  DType dtype;
+  if (!view_tensor(entry.param, p) || !is_supported(p.dtype, dtype) || !is_dense(p)) return false;
+  const int64_t numel = count(p);
+  uint32_t dtypes = dtype << (4 * kParam);
+  auto object = py::reinterpret_steal<py::object>(entry.grad ? py::handle(entry.grad).inc_ref().ptr()
+                                                             : PyObject_GetAttr(entry.param, grad_name()));
+  if (!object || object.is_none() || !view_tensor(object.ptr(), other)) return PyErr_Clear(), false;
+  if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
+  dtypes |= dtype;
+  row.stream[kGrad] = data(other);
+  for (size_t s = 0; s + 1 < keys_.size(); ++s) {
+    PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItem(entry.record, keys_[s]);
+    if (!state || !view_tensor(state, other)) return PyErr_Clear(), false;
+    if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
+    dtypes |= dtype << (4 * (kFirstState + s));
+    row.stream[kFirstState + s] = data(other);
+  }
+  row.stream[kParam] = data(p);
+  if (planned_ && (row.numel != numel || row.dtypes != dtypes)) return false;
+  row.numel = numel;
+  row.dtypes = dtypes;
+  return !counts_steps_ || steps.empty() || read_step(entry, steps[row.scalars]);
+}
+
+bool Table::read_step(Entry& entry, double expected) {
+  PyObject* step = PyDict_GetItem(entry.record, keys_.back());
+  DLTensor view;
+  DType dtype;
+  if (!step || !view_tensor(step, view) || view.device.device_type != kDLCPU || count(view) != 1) return false;
+  if (!is_supported(view.dtype, dtype) || (dtype != kFloat32 && dtype != kFloat64)) return false;
+  entry.step = data(view);
+  entry.step_is_double = dtype == kFloat64;
+  const double t = entry.step_is_double ? *static_cast<double*>(entry.step) : *static_cast<float*>(entry.step);
+  return t == expected;
+}
+
+void Table::advance() {
+  if (!counts_steps_) return;
+  for (Entry& entry : entries_) {
+    if (entry.step_is_double)
+      *static_cast<double*>(entry.step) += 1;
+    else
+      *static_cast<float*>(entry.step) += 1;
+  }
+}
+
+void Table::split() {
+  int64_t elements = kChunk;
+  for (size_t r = 0; r < rows_.size(); ++r) {
+    for (int64_t begin = 0; begin < rows_[r].numel; begin += kChunk) {
+      const int64_t end = std::min(begin + kChunk, rows_[r].numel);
+      if (elements + end - begin > kChunk) {
+        tasks_.push_back(static_cast<int64_t>(chunks_.size()));
+        elements = 0;
+      }
+      elements += end - begin;
+      chunks_.push_back({static_cast<int32_t>(r), begin, end});
+    }
+  }
+  tasks_.push_back(static_cast<int64_t>(chunks_.size()));
+}
+
+Roster::Roster(const py::list& groups, const py::dict& state, const py::list& idle)
+    : pointers_(pointers(groups, state)) {
+  for (py::handle p : idle) idle_.push_back(p.ptr());
+}
+
+std::vector<PyObject*> Roster::pointers(const py::list& groups, const py::dict& state) {
+  std::vector<PyObject*> found;
+  for (py::handle group : groups) {
+    found.push_back(group.ptr());
+    for (py::handle p : group["params"]) found.push_back(p.ptr());
+  }
+  PyObject *key, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(state.ptr(), &at, &key, &value);) {
+    found.push_back(key);
+    found.push_back(value);
+  }
+  return found;
+}
+
+bool Roster::unchanged(const py::list& groups, const py::dict& state) const {
+  if (pointers(groups, state) != pointers_) return false;
+  return std::all_of(idle_.begin(), idle_.end(), [](PyObject* p) {
+    auto grad = py::reinterpret_steal<py::object>(PyObject_GetAttr(p, grad_name()));
+    return grad && grad.is_none();
+  });
+}
+
+}  // namespace fusedopt

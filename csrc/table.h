@@ -1,0 +1,67 @@
+// The tensors of one bucket: read anew every step through DLPack, checked, and laid out as rows for the engines.
+#pragma once
+#include <pybind11/pybind11.h>
+
+#include <vector>
+
+#include "row.h"
+
+namespace fusedopt {
+
+struct Chunk {
+  int32_t row;
+  int64_t begin, end;  // elements
+};
+
+// Tensors and records are borrowed: the Python engine that made the table keeps them alive, so that Python's garbage
+// collector can see every reference cycle through them.
+class Table {
+ public:
+  // entries: tuples (param, grad or None for param.grad, states or None to look up keys in record, record, scalar row)
+  Table(const pybind11::list& entries, const pybind11::tuple& keys, bool counts_steps);
+  ~Table();
+  Table(const Table&) = delete;
+  Table& operator=(const Table&) = delete;
+
+  // Reads all tensors; false when anything differs from the plan. steps[r]: expected count of scalar row r, or empty
+  // when counts live on the GPU.
+  bool refresh(const std::vector<double>& steps);
+  // Adds one to every step count.
+  void advance();
+
+  const std::vector<Row>& rows() const { return rows_; }
+  const std::vector<Chunk>& chunks() const { return chunks_; }
+  // Chunks [tasks[i], tasks[i + 1]) make one unit of parallel work.
+  const std::vector<int64_t>& tasks() const { return tasks_; }
+
+ private:
+  struct Entry {
+    PyObject *param, *grad, *states, *record;
+    void* step;
+    bool step_is_double;
+  };
+  bool read(Entry& entry, Row& row, const std::vector<double>& steps);
+  bool read_step(Entry& entry, double expected);
+  void split();
+
+  std::vector<Entry> entries_;
+  std::vector<PyObject*> keys_;
+  std::vector<Row> rows_;
+  std::vector<Chunk> chunks_;
+  std::vector<int64_t> tasks_;
+  bool counts_steps_, planned_ = false;
+};
+
+// Whether an optimizer still has the parameters, groups and state records that it was planned with, and whether the
+// parameters that had no gradient still have none. Borrows like Table.
+class Roster {
+ public:
+  Roster(const pybind11::list& groups, const pybind11::dict& state, const pybind11::list& idle);
+  bool unchanged(const pybind11::list& groups, const pybind11::dict& state) const;
+
+ private:
+  static std::vector<PyObject*> pointers(const pybind11::list& groups, const pybind11::dict& state);
+  std::vector<PyObject*> pointers_, idle_;
+};
+
+}  // namespace fusedopt

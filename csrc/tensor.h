@@ -1,0 +1,22 @@
+// A torch tensor seen through DLPack's C exchange API: no torch header, one binary for all torch versions from 2.10.
+#pragma once
+#include <Python.h>
+#include <dlpack/dlpack.h>
+
+#include "row.h"
+
+namespace fusedopt {
+
+// Fills `view` without taking ownership; false, with Python's error cleared, for what DLPack cannot express.
+bool view_tensor(PyObject* tensor, DLTensor& view);
+
+bool is_supported(const DLDataType& dtype, DType& out);
+int64_t count(const DLTensor& view);
+// Whether the tensor fills its memory without gaps or overlaps, in any order of its dimensions.
+bool is_dense(const DLTensor& view);
+// Equal shapes, and equal strides wherever a dimension is longer than one.
+bool same_layout(const DLTensor& a, const DLTensor& b);
+
+inline char* data(const DLTensor& view) { return static_cast<char*>(view.data) + view.byte_offset; }
+
+}  // namespace fusedopt

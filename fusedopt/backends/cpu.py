@@ -1,0 +1,40 @@
+"""The C++ engine: one parallel loop over all tensors of a bucket, with the widest SIMD that the CPU has."""
+
+import torch
+
+from . import native
+from .engine import Engine
+
+
+class Cpu(Engine):
+    def __init__(self, bucket):
+        super().__init__(bucket)
+        self.table = native.NativeTable(bucket)
+        self.fp64 = bucket.dtype == torch.float64
+
+    @staticmethod
+    def unavailable(device):
+        if native.missing:
+            return native.missing
+        return None if device is None or device.type == "cpu" else "it runs on CPU tensors only"
+
+    def refresh(self):
+        return self.table.refresh()
+
+    def sum_squares(self):
+        total = native._C.cpu_sum_squares(self.table.native, self.fp64, torch.get_num_threads())
+        return torch.tensor(total, dtype=torch.float64)
+
+    def run(self, table, coefficient):
+        native._C.cpu_step(
+            self.table.native,
+            self.bucket.rule.name,
+            self.fp64,
+            table.data_ptr(),
+            table.shape[-1],
+            1.0 if coefficient is None else float(coefficient),
+            torch.get_num_threads(),
+        )
+
+    def advance(self):
+        self.table.native.advance()

@@ -1,0 +1,60 @@
+"""Drives CMake; everything else about the package stands in pyproject.toml.
+
+Environment: FUSEDOPT_NATIVE=0 installs without compiled code (the eager and Triton engines remain), FUSEDOPT_CUDA=0
+leaves the CUDA engine out even where nvcc is found, CMAKE_ARGS adds options to CMake's configure step.
+"""
+
+import importlib.util
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+ROOT = Path(__file__).parent.resolve()
+
+
+def dlpack_hints():
+    """Folders that may hold dlpack/dlpack.h with the exchange API: the tvm-ffi package's, or torch's own copy."""
+    hints = []
+    for package, folder in (("tvm_ffi", "include"), ("torch", "include"), ("torch", "include/ATen")):
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin:
+            hints.append(str(Path(spec.origin).parent / folder))
+    return hints
+
+
+class CMakeBuild(build_ext):
+    def build_extension(self, ext):
+        if not (os.environ.get("CXX") or shutil.which("c++") or shutil.which("g++")):
+            raise SystemExit(
+                "fusedopt: no C++ compiler found. Install one (Debian: apt-get install g++) or set CXX, or install "
+                "without compiled code, which leaves the eager and Triton engines: FUSEDOPT_NATIVE=0 pip install ."
+            )
+        import pybind11
+
+        build = Path(self.build_temp).resolve()
+        build.mkdir(parents=True, exist_ok=True)
+        prefix = Path(self.get_ext_fullpath(ext.name)).resolve().parent.parent
+        configure = [
+            "cmake", str(ROOT), "-G", "Ninja",
+            f"-DCMAKE_INSTALL_PREFIX={prefix}",
+            f"-DPython_EXECUTABLE={sys.executable}",
+            f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
+            f"-DFUSEDOPT_DLPACK_HINTS={';'.join(dlpack_hints())}",
+            f"-DFUSEDOPT_CUDA={os.environ.get('FUSEDOPT_CUDA', 'AUTO')}",
+            *shlex.split(os.environ.get("CMAKE_ARGS", "")),
+        ]  # fmt: skip
+        subprocess.run(configure, cwd=build, check=True)
+        subprocess.run(["cmake", "--build", ".", "--target", "install"], cwd=build, check=True)
+
+
+native = os.environ.get("FUSEDOPT_NATIVE", "1") != "0"
+setup(
+    ext_modules=[Extension("fusedopt._C", sources=[])] if native else [],
+    cmdclass={"build_ext": CMakeBuild},
+)
