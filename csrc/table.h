@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "handle.h"
 #include "row.h"
 
 namespace fusedopt {
@@ -37,8 +38,9 @@ class Table {
  private:
   struct Entry {
     PyObject *param, *grad, *states, *record;
-    void* step;
-    bool step_is_double;
+    std::vector<Handle> handles;  // of the states, then of the step count
+    void* step = nullptr;
+    bool step_is_double = false;
   };
   bool read(Entry& entry, Row& row, const std::vector<double>& steps);
   bool read_step(Entry& entry, double expected);

@@ -89,6 +89,8 @@ class Optimizer(torch.optim.Optimizer):
 
         Returns what ``closure`` returned, if given. A step that raises has changed nothing.
         """
+        if torch.cuda.is_initialized():
+            self._accelerator_graph_capture_health_check()
         loss = None
         if closure is not None:
             with torch.enable_grad():

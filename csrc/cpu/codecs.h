@@ -1,4 +1,5 @@
-// Storage formats to and from the arithmetic type, a block at a time. Plain loops: the compiler vectorises them per ISA.
+// Storage formats to and from the arithmetic type, a block at a time. Plain loops: the compiler vectorises them per
+// ISA.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -19,7 +20,8 @@ inline double decode(double x) { return x; }
 inline float decode(BFloat16 x) { return __builtin_bit_cast(float, uint32_t{x.bits} << 16); }
 inline float decode(Float16 x) {
   const uint32_t magnitude = uint32_t{x.bits} << 13 & 0x0fffe000u, sign = uint32_t{x.bits} << 16 & 0x80000000u;
-  const float scaled = __builtin_bit_cast(float, magnitude) * 0x1p112f;  // moves the exponent's bias, exact for subnormals
+  const float scaled =
+      __builtin_bit_cast(float, magnitude) * 0x1p112f;  // moves the exponent's bias, exact for subnormals
   const uint32_t finite = __builtin_bit_cast(uint32_t, scaled);
   return __builtin_bit_cast(float, (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite) | sign);
 }
