@@ -1,0 +1,118 @@
+import json
+
+import pytest
+import torch
+
+from fusedopt.backends import NAMES
+from fusedopt.bench.contenders import OPTIMIZERS, contenders
+from fusedopt.bench.harness import Lane
+from fusedopt.bench.models import MODELS
+from fusedopt.cli import main
+
+
+def test_info_names_every_backend_and_version(capsys):
+    main(["info"])
+    lines = capsys.readouterr().out.splitlines()
+    status = {line.split()[0]: line for line in lines if "available" in line}
+    assert set(NAMES) <= set(status)
+    assert "not available" not in status["eager"]
+    assert any(line.split() == ["torch", torch.__version__] for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "tensors"),
+    [
+        ("gpt2", 124_439_808, 148),
+        ("llama-3.2-1b", 1_235_814_400, 146),
+        ("resnet50", 25_557_032, 161),
+        ("vit-b-16", 86_567_656, 152),
+        ("tiny", 16_000, 1000),
+    ],
+)
+def test_models_have_the_published_number_of_parameters(name, parameters, tensors):
+    assert (MODELS[name].parameters, len(MODELS[name].shapes)) == (parameters, tensors)
+
+
+def test_truncation_drops_layers_then_the_stem():
+    whole = MODELS["llama-3.2-1b"]
+    layer, embedding = 60_821_504, 128_256 * 2048
+    cut = whole.truncated(lambda model: model.parameters < embedding + 3.5 * layer)
+    assert (cut.parameters, cut.part_of(whole)) == (embedding + 3 * layer + 2048, "3 of 16 layers")
+    cut = whole.truncated(lambda model: model.parameters < 2.5 * layer)
+    assert (cut.parameters, cut.part_of(whole)) == (2 * layer + 2048, "2 of 16 layers without the stem")
+    assert whole.truncated(lambda model: model.parameters < layer) is None
+    assert whole.truncated(lambda model: True).part_of(whole) == ""
+
+
+FLOORS = {  # bytes per parameter in fp32; half of it in bf16
+    "SGD-momentum": 20,
+    "Adam": 28,
+    "AdamW": 28,
+    "AdamW-amsgrad": 36,
+    "AdamW-cautious": 28,
+    "AdamW-max_grad_norm": 32,
+    "Lion": 20,
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_contenders_state_what_a_step_must_move_and_share_their_state(name, dtype):
+    p = torch.nn.Parameter(torch.ones(1024, dtype=dtype))
+    p.grad = torch.full_like(p, 0.5)
+    field = {contender.name: contender for contender in contenders(name, [p], ["eager"])}
+    ours = field["fusedopt eager"]
+    assert ours.floor_bytes() == 1024 * FLOORS[name] * dtype.itemsize / 4
+    for other in field.values():
+        if other.name != "torch fused AdamW":
+            assert other.floor_bytes() == ours.floor_bytes()
+            assert _addresses(other) == _addresses(ours)
+    assert sum(name.startswith("torch") for name in field) in (1, 3)
+
+
+def _addresses(contender):
+    return {key: record[key].data_ptr() for _, record, key in contender.states() if key != "step"}
+
+
+def test_slow_lanes_spread_their_samples():
+    lane = Lane(None, torch.device("cpu"))
+    lane.rounds = 3
+    due = [index for index in range(20) if lane.is_due(index, 20)]
+    assert due == [6, 13, 19]
+
+
+def test_bench_writes_consistent_rows(tmp_path, capsys):
+    file = tmp_path / "results" / "tiny.json"
+    selection = "--models tiny --optimizers AdamW Lion --rounds 2 --device cpu"
+    main(["bench", *selection.split(), "--json", str(file)])
+    assert "tiny: 16,000 parameters in 1000 tensors" in capsys.readouterr().out
+    result = json.loads(file.read_text())
+    assert result["versions"]["torch"] == torch.__version__
+    assert result["machine"]["threads"] == torch.get_num_threads()
+    rows = {(row["optimizer"], row["implementation"]): row for row in result["rows"]}
+    assert {("AdamW", "fusedopt eager"), ("AdamW", "torch fused"), ("Lion", "torch fused AdamW")} <= rows.keys()
+    for row in rows.values():
+        assert 0 < row["ms_p20"] <= row["ms"] <= row["ms_p80"]
+        assert row["ns_per_parameter"] == pytest.approx(row["ms"] * 1e6 / 16_000)
+        assert row["gb_per_s"] == pytest.approx(row["floor_bytes_per_parameter"] / row["ns_per_parameter"])
+        assert min(row["scale_gb_per_s"], row["copy_gb_per_s"]) > 0
+        eager = rows[row["optimizer"], "fusedopt eager"]
+        assert row["speedup_vs_eager"] == pytest.approx(eager["ms"] / row["ms"])
+    assert rows["AdamW", "torch fused"]["state_bytes_per_parameter"] == 8 + 4 / 16  # two moments, one step per tensor
+    assert rows["AdamW", "fusedopt eager"]["state_bytes_per_parameter"] == 8 + 4 / 16
+    assert rows["Lion", "fusedopt eager"]["state_bytes_per_parameter"] == 4
+    assert rows["AdamW", "torch fused"]["speedup_vs_torch_fused"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--models", "gpt5"], "gpt5"),
+        (["--rounds", "0"], "--rounds is 0, but must be at least 1"),
+        (["--backends", "cuda", "--device", "cpu"], "backend 'cuda' cannot step parameters on cpu"),
+    ],
+)
+def test_bench_refuses_what_cannot_run(arguments, message, capsys):
+    with pytest.raises(SystemExit) as exit:
+        main(["bench", *arguments])
+    assert message in str(exit.value) + capsys.readouterr().err
