@@ -61,7 +61,7 @@ int64_t count(const DLTensor& view) {
 }
 
 bool is_dense(const DLTensor& view) {
-  if (!view.strides || is_contiguous(view)) return true;
+  if (!view.strides || is_contiguous(view) || count(view) < 2) return true;
   std::vector<int> order;
   for (int i = 0; i < view.ndim; ++i)
     if (view.shape[i] != 1) order.push_back(i);
@@ -77,9 +77,10 @@ bool is_dense(const DLTensor& view) {
 bool same_layout(const DLTensor& a, const DLTensor& b) {
   if (a.ndim != b.ndim || a.device.device_type != b.device.device_type || a.device.device_id != b.device.device_id)
     return false;
+  const bool ordered = count(a) > 1;  // else any strides reach the same memory
   for (int i = 0; i < a.ndim; ++i) {
     if (a.shape[i] != b.shape[i]) return false;
-    if (a.shape[i] > 1 && a.strides && b.strides && a.strides[i] != b.strides[i]) return false;
+    if (ordered && a.shape[i] > 1 && a.strides && b.strides && a.strides[i] != b.strides[i]) return false;
   }
   return true;
 }

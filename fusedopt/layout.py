@@ -12,6 +12,8 @@ def _strides(tensor):
 
 def is_regular(p, *others):
     """Whether ``p`` fills its memory without gaps or overlaps and the others are laid out exactly as ``p`` is."""
+    if any(t.is_neg() for t in (p, *others)):
+        return False  # the memory holds the negated values
     if p.numel() < 2:
         return True
     dense = torch.empty_like(p, device="meta")  # keeps the strides of p only when p is dense
@@ -22,14 +24,17 @@ def is_regular(p, *others):
 class Staged:
     """Dense stand-ins for one parameter's tensors; ``write_back`` returns their values after the step."""
 
-    originals: list[torch.Tensor]
-    copies: list[torch.Tensor]
+    originals: list[torch.Tensor]  # the parameter and its states
+    param: torch.Tensor
+    grad: torch.Tensor
+    states: list[torch.Tensor]
 
     @classmethod
-    def of(cls, *tensors):
-        dense = torch.empty_like(tensors[0])
-        return cls(list(tensors), [torch.empty_like(dense, dtype=t.dtype).copy_(t) for t in tensors])
+    def of(cls, p, grad, states):
+        dense = torch.empty_like(p)
+        param, grad, *copies = (torch.empty_like(dense, dtype=t.dtype).copy_(t) for t in (p, grad, *states))
+        return cls([p, *states], param, grad, copies)
 
     def write_back(self):
-        for original, copy in zip(self.originals, self.copies, strict=True):
+        for original, copy in zip(self.originals, (self.param, *self.states), strict=True):
             original.copy_(copy)

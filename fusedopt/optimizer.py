@@ -99,6 +99,8 @@ class Optimizer(torch.optim.Optimizer):
             if self._program is None or not self._program.is_current(self):
                 self._program = Program(self)
             self._program.run(self)
+            if not self._program.reusable:
+                self._program = None  # it holds copies of gradients
         return loss
 
     def add_param_group(self, param_group):
@@ -144,8 +146,7 @@ def _restore(key, value, p, group):
     loaded = isinstance(value, _Kept)
     if loaded:
         value = value.tensor.detach()
-    if key == "step":
-        device = p.device if group["capturable"] else torch.device("cpu")
-        value = torch.as_tensor(value, dtype=value.dtype if loaded else torch.get_default_dtype())
-        return value.to(device, copy=loaded)
-    return value.to(p.device, copy=True) if loaded else value
+    if not loaded:
+        return value
+    device = torch.device("cpu") if key == "step" and not group["capturable"] else p.device
+    return value.to(device, copy=True)

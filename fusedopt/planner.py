@@ -20,14 +20,28 @@ STATE_FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16}
 
 @dataclass
 class Entry:
-    """One parameter of a bucket: the tensors to walk, its state record, and its row of the scalar table."""
+    """One parameter of a bucket, its state record, its row of the scalar table, and the tensors that engines walk.
 
-    param: torch.Tensor
-    grad: torch.Tensor
-    states: list[torch.Tensor]
+    A regular gradient is looked up anew every step and never kept: ``zero_grad`` must free it.
+    """
+
+    owner: torch.Tensor
     record: dict
+    keys: tuple[str, ...]
     row: int
-    staged: Staged | None = None
+    staged: Staged | None
+
+    @property
+    def param(self):
+        return self.staged.param if self.staged else self.owner
+
+    @property
+    def grad(self):
+        return self.staged.grad if self.staged else self.owner.grad
+
+    @property
+    def states(self):
+        return self.staged.states if self.staged else [self.record[key] for key in self.keys]
 
 
 @dataclass
@@ -61,7 +75,8 @@ class Program:
         self.buckets = _buckets(optimizer, active)
         self.engines = [backends.engine_for(bucket) for bucket in self.buckets]
         staged = any(entry.staged for bucket in self.buckets for entry in bucket.entries)
-        self.roster = None if staged or native.missing else native.Roster(optimizer, idle)
+        self.reusable = not staged and not native.missing
+        self.roster = native.Roster(optimizer, idle) if self.reusable else None
 
     def is_current(self, optimizer):
         return (
@@ -112,7 +127,9 @@ def _buckets(optimizer, active):
         capturable = group["capturable"] and p.device.type != "cpu"
         key = (rule.name, p.device, dtype, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, optimizer.counts_steps, capturable))
-        bucket.entries.append(_entry(p, [record[name] for name in rule.states], record, bucket.row_of(index, t)))
+        states = [record[name] for name in rule.states]
+        staged = None if is_regular(p, p.grad, *states) else Staged.of(p, p.grad, states)
+        bucket.entries.append(Entry(p, record, rule.states, bucket.row_of(index, t), staged))
     return list(buckets.values())
 
 
@@ -121,9 +138,9 @@ def _state(optimizer, group, rule, p):
     if not rule.states and not optimizer.counts_steps:
         return {}, 0.0
     record = optimizer.state[p]
-    if optimizer.counts_steps and "step" not in record:
+    if optimizer.counts_steps:
         device = p.device if group["capturable"] else torch.device("cpu")
-        record["step"] = torch.zeros((), dtype=torch.get_default_dtype(), device=device)
+        record["step"] = _step_count(record.get("step", 0), device)
     fresh = False
     for name in rule.states:
         if record.get(name) is None:
@@ -133,9 +150,9 @@ def _state(optimizer, group, rule, p):
     return record, float(record["step"]) if optimizer.counts_steps else float(not fresh)
 
 
-def _entry(p, states, record, row):
-    if is_regular(p, p.grad, *states):
-        return Entry(p, p.grad, states, record, row)
-    staged = Staged.of(p, p.grad, *states)
-    param, grad, *copies = staged.copies
-    return Entry(param, grad, copies, record, row, staged)
+def _step_count(step, device):
+    """A step count as engines read it; old checkpoints hold plain numbers."""
+    if isinstance(step, torch.Tensor) and step.device == device and step.dtype in (torch.float32, torch.float64):
+        return step
+    dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
+    return torch.as_tensor(step, dtype=dtype, device=device)

@@ -19,7 +19,7 @@ def scalar_row(optimizer, rule, group, t):
     ``t`` is a number, or a 0-dim float64 tensor on the GPU for graph capture: then tensor hyper-parameters stay there.
     """
     if not isinstance(t, torch.Tensor):
-        group = {key: _numbers(group[key]) for key in group if key not in ("params", "param_names")}
+        group = {key: _numbers(group[key]) for key in optimizer.defaults}
     lr, weight_decay = group["lr"], group["weight_decay"]
     decoupled = group["decoupled_weight_decay"]
     header = (
@@ -38,7 +38,7 @@ def scalar_table(optimizer, bucket):
     groups = optimizer.param_groups
     if not bucket.capturable:
         rows = [scalar_row(optimizer, bucket.rule, groups[index], t + 1) for index, t in bucket.rows]
-        return torch.tensor(rows, dtype=torch.float64)
+        return torch.tensor(rows, dtype=torch.float64, device="cpu")
     steps = {entry.row: entry.record["step"] for entry in bucket.entries} if bucket.counts_steps else {}
     rows = []
     for r, (index, _) in enumerate(bucket.rows):

@@ -101,6 +101,7 @@ def test_side_stream(backend):
     assert torch.equal(*results)
 
 
+@pytest.mark.filterwarnings("ignore:This instance was constructed with capturable")
 def test_captured_steps_equal_plain_ones(backend):
     """A graph of one step, replayed with new gradients and another lr, equals stepping without a graph."""
     grads = [tensors((5000, 33), torch.float32, seed=s) for s in range(1, 9)]

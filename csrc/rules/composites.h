@@ -6,7 +6,7 @@ namespace fusedopt {
 
 template <class F>
 FUSEDOPT_INLINE F lerp(F a, F b, F weight) {
-  return a + weight * (b - a);
+  return select(weight < F(0.5), a + weight * (b - a), b - (F(1) - weight) * (b - a));
 }
 
 template <class F>

@@ -23,7 +23,7 @@ class Cpu(Engine):
 
     def sum_squares(self):
         total = native._C.cpu_sum_squares(self.table.native, self.fp64, torch.get_num_threads())
-        return torch.tensor(total, dtype=torch.float64)
+        return torch.tensor(total, dtype=torch.float64, device="cpu")
 
     def run(self, table, coefficient):
         native._C.cpu_step(

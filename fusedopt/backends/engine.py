@@ -10,7 +10,7 @@ class Engine(ABC):
 
     def __init__(self, bucket):
         self.bucket = bucket
-        self.params = [entry.staged.originals[0] if entry.staged else entry.param for entry in bucket.entries]
+        self.owners = [entry.owner for entry in bucket.entries]
 
     @staticmethod
     @abstractmethod
@@ -45,4 +45,4 @@ class Engine(ABC):
         for entry in self.bucket.entries:
             if entry.staged:
                 entry.staged.write_back()
-        torch.autograd.graph.increment_version(self.params)
+        torch.autograd.graph.increment_version(self.owners)

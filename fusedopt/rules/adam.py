@@ -12,15 +12,15 @@ from ..rule import Rule
 from ..validation import check_betas, check_non_negative
 
 
-def adam(g, p, m, v, rate1, beta2, rate2, debias1, root_debias2, eps):
+def adam(g, p, m, v, rate1, rate2, debias1, root_debias2, eps):
     m = lerp(m, g, rate1)
-    v = beta2 * v + rate2 * g * g
+    v = lerp(v, g * g, rate2)
     return debias1 * m / (root_debias2 * sqrt(v) + eps), m, v
 
 
-def amsgrad(g, p, m, v, v_max, rate1, beta2, rate2, debias1, root_debias2, eps):
+def amsgrad(g, p, m, v, v_max, rate1, rate2, debias1, root_debias2, eps):
     m = lerp(m, g, rate1)
-    v = beta2 * v + rate2 * g * g
+    v = lerp(v, g * g, rate2)
     v_max = maximum(v_max, v)
     return debias1 * m / (root_debias2 * sqrt(v_max) + eps), m, v, v_max
 
@@ -66,7 +66,6 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         return {
             "rate1": 1 - beta1,
-            "beta2": beta2,
             "rate2": 1 - beta2,
             "debias1": 1 / (1 - beta1**t),
             "root_debias2": (1 - beta2**t) ** -0.5,
