@@ -1,0 +1,46 @@
+// The CUDA engine as plain C++ sees it. All addresses are in device memory unless they say otherwise.
+#pragma once
+#include <string>
+
+#include "../row.h"
+
+namespace fusedopt::cuda {
+
+// Elements that a block takes at a time: a model of one million parameters still reaches all but a few of the 132
+// multiprocessors of an H100, and the blocks beside it hide the look-up of row and scalars.
+constexpr int64_t kChunk = 8192;
+
+struct Chunk {
+  int32_t row, index;  // elements [index * kChunk, (index + 1) * kChunk) of the row, as far as it has them
+};
+
+struct Work {
+  const Row* rows;
+  const Chunk* chunks;
+  int count;  // chunks
+};
+
+struct ScalarTable {
+  const double* values;
+  int columns;
+  const double* coefficient;  // multiplies every gradient; null without clipping
+};
+
+struct Place {
+  int device;
+  void* stream;  // a cudaStream_t
+};
+
+// Each call enqueues on `place.stream` and returns; it throws std::runtime_error when CUDA refuses.
+void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place);
+// sum = the squares of all gradients, added in an order that only the work decides; `partials` has one slot a chunk.
+void sum_squares(bool fp64, const Work& work, double* partials, double* sum, Place place);
+// Copies 64-bit words from host memory, which may be reused at once and may be captured into a graph.
+void upload(const int64_t* from, int64_t words, int64_t* to, Place place);
+
+// Why this build cannot run on the device, or an empty string.
+std::string unavailable(int device);
+// The architectures compiled in, such as "sm_80 sm_90"; newer ones than the last are served by its PTX.
+std::string targets();
+
+}  // namespace fusedopt::cuda

@@ -1,0 +1,91 @@
+"""The CUDA engine: one launch over all tensors of a bucket, on the current stream, never waiting for the GPU."""
+
+import torch
+
+from . import native
+from .engine import Engine
+
+ROW_WORDS = 10  # of 64 bits, in csrc/row.h
+_CAPTURED = []  # chunk maps that CUDA graphs read, perhaps after the engine that made them is gone
+
+
+class Cuda(Engine):
+    def __init__(self, bucket):
+        super().__init__(bucket)
+        self.table = native.NativeTable(bucket)
+        self.fp64 = bucket.dtype == torch.float64
+        self.host_rows = torch.zeros(len(bucket.entries), ROW_WORDS, dtype=torch.int64)
+        self.device_rows = None
+        sizes = [entry.param.numel() for entry in bucket.entries]
+        self.chunks = chunk_map(sizes, native._C.cuda.CHUNK).to(bucket.device)
+
+    @staticmethod
+    def unavailable(device):
+        if native.missing:
+            return native.missing
+        if not hasattr(native._C, "cuda"):
+            return "fusedopt was compiled without CUDA; put nvcc (12.1 or newer) on PATH and install it again"
+        if device is not None and device.type != "cuda":
+            return "it runs on CUDA tensors only"
+        return native._C.cuda.unavailable((device and device.index) or 0) or None
+
+    def refresh(self):
+        return self.table.refresh()
+
+    def sum_squares(self):
+        device = self.bucket.device
+        slots = torch.empty(1 + len(self.chunks), dtype=torch.float64, device=device)  # the sum, then its partial sums
+        with torch.cuda.device(device):
+            rows = self._rows()
+            native._C.cuda.sum_squares(
+                self.fp64, self._work(rows), slots[1:].data_ptr(), slots.data_ptr(), self._place()
+            )
+        return slots[0]
+
+    def run(self, table, coefficient):
+        device = self.bucket.device
+        with torch.cuda.device(device):
+            rows = self._rows()
+            table = table if table.device == device else self._upload(table)
+            coefficient = None if coefficient is None else coefficient.to(device)
+            scalars = native._C.cuda.ScalarTable(
+                table.data_ptr(), table.shape[1], 0 if coefficient is None else coefficient.data_ptr()
+            )
+            native._C.cuda.step(self.bucket.rule.name, self.fp64, self._work(rows), scalars, self._place())
+
+    def advance(self):
+        if self.bucket.capturable:
+            super().advance()
+        else:
+            self.table.native.advance()
+
+    def _rows(self):
+        """The rows on the GPU, sent there when they changed. A graph under capture gets its own copy to replay from."""
+        changed = self.table.native.write(self.host_rows.data_ptr())
+        if torch.cuda.is_current_stream_capturing():
+            _CAPTURED.append(self.chunks)
+            self.device_rows = None
+            return self._upload(self.host_rows)
+        if changed or self.device_rows is None:
+            self.device_rows = self._upload(self.host_rows)
+        return self.device_rows
+
+    def _upload(self, tensor):
+        copy = torch.empty_like(tensor, device=self.bucket.device)
+        native._C.cuda.upload(tensor.data_ptr(), tensor.numel(), copy.data_ptr(), self._place())
+        return copy
+
+    def _work(self, rows):
+        return native._C.cuda.Work(rows.data_ptr(), self.chunks.data_ptr(), len(self.chunks))
+
+    def _place(self):
+        device = self.bucket.device
+        return native._C.cuda.Place(device.index, torch.cuda.current_stream(device).cuda_stream)
+
+
+def chunk_map(sizes, chunk):
+    """Pairs (row, index) that cover tensors of these sizes with chunks of so many elements, as int32."""
+    counts = torch.tensor([-(-size // chunk) for size in sizes], dtype=torch.int64)
+    rows = torch.arange(len(sizes)).repeat_interleave(counts)
+    first = counts.cumsum(0) - counts
+    return torch.stack([rows, torch.arange(len(rows)) - first[rows]], 1).int()

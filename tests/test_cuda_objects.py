@@ -1,0 +1,198 @@
+"""The CUDA engine without a GPU: what nvcc made of the kernels, and the kernels' own text played by the CPU."""
+
+import contextlib
+import ctypes
+import re
+import shutil
+import subprocess
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from references import CASES
+from test_rules import DTYPES
+
+import fusedopt
+from fusedopt.backends import native
+from fusedopt.backends.cuda import Cuda, chunk_map
+from fusedopt.rule import REGISTRY
+
+NVCC = shutil.which("nvcc")
+CSRC = Path(__file__).parents[1] / "csrc"
+FLAGS = re.search(r"set\(CUDA_KERNEL_FLAGS (.*)\)", (CSRC / "cuda/cuda.cmake").read_text())[1].split()
+STREAMS = {"adam": 4, "lion": 3}
+pytestmark = pytest.mark.skipif(not NVCC, reason="nvcc is not on PATH")
+
+
+def run(*command):
+    return subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True).stdout
+
+
+def compile_rule(rule, folder, *flags):
+    source, output = folder / f"{rule}.cu", folder / f"{rule}.out"
+    source.write_text((CSRC / "cuda/rule.cu.in").read_text().replace("@RULE@", rule).replace("@HEADER@", rule))
+    run(NVCC, "-std=c++17", "-arch=sm_90", f"-I{CSRC}", *flags, source, "-o", output)
+    return output
+
+
+@pytest.fixture(scope="module", params=STREAMS)
+def cubin(request, tmp_path_factory):
+    return request.param, compile_rule(request.param, tmp_path_factory.mktemp("cubin"), *FLAGS, "-cubin")
+
+
+@pytest.fixture(scope="module")
+def cuobjdump():
+    beside_triton = pytest.importorskip("triton").__path__[0] + "/backends/nvidia/bin/cuobjdump"
+    return shutil.which("cuobjdump") or shutil.which(beside_triton) or pytest.skip("no cuobjdump, nor Triton's")
+
+
+def check_registers(usage, kernels):
+    found = re.findall(r"REG:\d+ STACK:(\d+) .*LOCAL:(\d+)", usage)
+    assert len(found) >= kernels
+    assert set(found) == {("0", "0")}
+
+
+def test_kernels_keep_everything_in_registers(cubin, cuobjdump):
+    check_registers(run(cuobjdump, "-res-usage", cubin[1]), kernels=2)
+
+
+@pytest.mark.skipif(not hasattr(native._C, "cuda"), reason="fusedopt was compiled without CUDA")
+def test_installed_kernels_keep_everything_in_registers(cuobjdump):
+    targets = native._C.cuda.targets().split()
+    check_registers(run(cuobjdump, "-res-usage", native._C.__file__), kernels=2 * len(targets) * len(REGISTRY))
+
+
+def test_kernels_move_16_bytes_at_a_time(cubin, cuobjdump):
+    rule, path = cubin
+    for kernel in run(cuobjdump, "-sass", path).split("Function :")[1:]:
+        assert len(re.findall(r"LDG\.E[.A-Z]*\.128", kernel)) >= STREAMS[rule]
+        assert len(re.findall(r"STG\.E[.A-Z]*\.128", kernel)) >= STREAMS[rule] - 1
+        assert not re.search(r"\bLDL|\bSTL", kernel)
+
+
+@pytest.mark.parametrize("rule", STREAMS)
+def test_arithmetic_is_ieee_and_never_contracted(rule, tmp_path):
+    ptx = compile_rule(rule, tmp_path, *FLAGS, "-ptx").read_text()
+    operations = set(re.findall(r"\b((?:add|sub|mul|fma|div|sqrt)\.\S*f(?:32|64))", ptx))
+    exact = {f"{name}.rn.{kind}" for name in ("add", "sub", "mul", "div", "sqrt") for kind in ("f32", "f64")}
+    assert operations <= exact  # without .rn, ptxas would be free to contract
+    assert rule != "adam" or {"div.rn.f32", "sqrt.rn.f32", "div.rn.f64", "sqrt.rn.f64"} <= operations
+
+
+class Work(ctypes.Structure):
+    _fields_ = [("rows", ctypes.c_void_p), ("chunks", ctypes.c_void_p), ("count", ctypes.c_int)]
+
+
+class ScalarTable(ctypes.Structure):
+    _fields_ = [("values", ctypes.c_void_p), ("columns", ctypes.c_int), ("coefficient", ctypes.c_void_p)]
+
+
+class PlayedModule:
+    """Takes the place of ``fusedopt._C.cuda``."""
+
+    Work, ScalarTable = Work, ScalarTable
+
+    def __init__(self, path):
+        self.library = ctypes.CDLL(str(path))
+        self.library.sum_squares.restype = ctypes.c_double
+        self.library.step.restype = ctypes.c_bool
+        self.CHUNK = self.library.chunk()
+
+    def Place(self, device, stream):
+        return None
+
+    def step(self, rule, fp64, work, scalars, place):
+        assert self.library.step(rule.encode(), fp64, ctypes.byref(work), ctypes.byref(scalars))
+
+    def sum_squares(self, fp64, work, partials, total, place):
+        ctypes.c_double.from_address(total).value = self.library.sum_squares(fp64, ctypes.byref(work))
+
+    def upload(self, source, words, target, place):
+        ctypes.memmove(target, source, 8 * words)
+
+
+@pytest.fixture(scope="module")
+def played_module(tmp_path_factory):
+    path = tmp_path_factory.mktemp("played") / "cuda_host.so"
+    host = "-Xcompiler=-O1,-fPIC,-ffp-contract=off,-fno-strict-aliasing"
+    run(
+        NVCC,
+        "-x",
+        "c++",
+        "-std=c++17",
+        f"-I{CSRC}",
+        host,
+        "-shared",
+        Path(__file__).parent / "cuda_host.cpp",
+        "-o",
+        path,
+    )
+    return PlayedModule(path)
+
+
+@pytest.fixture
+def played(played_module, monkeypatch):
+    """Backend "cuda" on CPU tensors."""
+    if native.missing:
+        pytest.skip(native.missing)
+    monkeypatch.setattr(native._C, "cuda", played_module, raising=False)
+    monkeypatch.setattr(Cuda, "unavailable", staticmethod(lambda device: None))
+    monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+
+
+SIZES = (0, 1, 7, 8, 9, 15, 2047, 2056, 8191, 8192, 8193, 16404)
+
+
+def slices(flat, start):
+    """Neighbours in one buffer, a multiple of 8 elements apart: aligned if ``start`` is, with gaps nobody may write."""
+    for size in SIZES:
+        yield flat[start : start + size]
+        start += (size + 15) // 8 * 8
+
+
+def train(case, weight, grad, backend):
+    """The buffers that hold all parameters after two steps, the gaps between them included, and the states."""
+    generator = torch.Generator().manual_seed(0)
+    buffers = [torch.randn(65536, generator=generator).to(weight) for _ in range(2)]
+    params = [p.requires_grad_() for start, b in enumerate(buffers) for p in slices(b, start)]
+    optimizer = case.build(params)
+    with fusedopt.use_backend(backend):
+        for step in range(2):
+            for p in params:
+                p.grad_dtype = grad
+                offset = step % 2  # the gradients of step 1 are misaligned
+                p.grad = torch.randn(p.numel() + offset, generator=generator).to(grad)[offset:]
+            optimizer.step()
+    return buffers, [optimizer.state[p].get(k) for p in params for k in sorted(optimizer.state.get(p, ()))]
+
+
+@pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_played_kernels_equal_eager_bitwise(case, dtypes, played):
+    weight, grad = dtypes
+    want, want_states = train(case, weight, grad, "eager")
+    got, got_states = train(case, weight, grad, "cuda")
+    # Clipping adds squares in another order, which in float64 reaches the result.
+    tolerance = 1e-14 if "max_grad_norm" in case.options and weight == torch.float64 else 0
+    for p, q in zip(got + got_states, want + want_states, strict=True):
+        torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("weight", [torch.float32, torch.bfloat16, torch.float64], ids=str)
+@pytest.mark.parametrize("state_format", ["fp32", "bf16"])
+def test_played_kernels_mix_dtypes(weight, state_format, played):
+    case = CASES[0].__class__(fusedopt.AdamW, {"state_format": state_format})
+    (want, want_states), (got, got_states) = (train(case, weight, weight, name) for name in ("eager", "cuda"))
+    assert all(torch.equal(p, q) for p, q in zip(got + got_states, want + want_states, strict=True))
+
+
+def test_chunk_map_covers_every_element_once():
+    sizes = [0, 1, 5, 10, 11, 0, 23]
+    chunks = [tuple(pair) for pair in chunk_map(sizes, 5).tolist()]
+    assert chunks == [(row, index) for row, size in enumerate(sizes) for index in range(-(-size // 5))]
+    assert all(a < b for a, b in pairwise(chunks))
+    assert chunk_map([], 5).shape == (0, 2)
