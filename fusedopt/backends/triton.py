@@ -3,6 +3,7 @@
 import torch
 
 from . import native
+from .cuda import chunk_map
 from .engine import Engine
 
 _CAPTURED = []  # what CUDA graphs read at every replay, perhaps after the engine that made it is gone
@@ -100,12 +101,3 @@ def _sizes(entries):
         group: [entry.param.numel() if own == group else 0 for own, entry in zip(dtypes, entries, strict=True)]
         for group in dict.fromkeys(dtypes)
     }
-
-
-def chunk_map(sizes, chunk):
-    """Pairs (tensor, index) that cover tensors of these sizes with chunks of so many elements, as int32."""
-    counts = torch.tensor([-(-size // chunk) for size in sizes], dtype=torch.int64, device="cpu")
-    tensors = torch.arange(len(sizes), device="cpu").repeat_interleave(counts)
-    first = counts.cumsum(0) - counts
-    index = torch.arange(len(tensors), device="cpu") - first[tensors]
-    return torch.stack([tensors, index], 1).int()
