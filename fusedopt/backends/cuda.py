@@ -14,7 +14,7 @@ class Cuda(Engine):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)
         self.fp64 = bucket.dtype == torch.float64
-        self.host_rows = torch.zeros(len(bucket.entries), ROW_WORDS, dtype=torch.int64)
+        self.host_rows = torch.zeros(len(bucket.entries), ROW_WORDS, dtype=torch.int64, device="cpu")
         self.device_rows = None
         sizes = [entry.param.numel() for entry in bucket.entries]
         self.chunks = chunk_map(sizes, native._C.cuda.CHUNK).to(bucket.device)
@@ -85,7 +85,7 @@ class Cuda(Engine):
 
 def chunk_map(sizes, chunk):
     """Pairs (row, index) that cover tensors of these sizes with chunks of so many elements, as int32."""
-    counts = torch.tensor([-(-size // chunk) for size in sizes], dtype=torch.int64)
-    rows = torch.arange(len(sizes)).repeat_interleave(counts)
+    counts = torch.tensor([-(-size // chunk) for size in sizes], dtype=torch.int64, device="cpu")
+    rows = torch.arange(len(sizes), device="cpu").repeat_interleave(counts)
     first = counts.cumsum(0) - counts
-    return torch.stack([rows, torch.arange(len(rows)) - first[rows]], 1).int()
+    return torch.stack([rows, torch.arange(len(rows), device="cpu") - first[rows]], 1).int()
