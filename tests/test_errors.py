@@ -242,7 +242,6 @@ STATES = {
 COUNTS = {
     "two": (bad_count(torch.zeros(2)), ValueError, ["state['step']"]),
     "word": (bad_count("three"), (TypeError, ValueError), ["state['step']", "'three'"]),
-    "number": (bad_count(3), (TypeError, ValueError), ["state['step']"]),
     "none": (bad_count(None), (TypeError, ValueError), ["state['step']"]),
 }
 OPTIONS = {
