@@ -7,13 +7,13 @@ from rich.console import Group
 from rich.table import Table
 
 LEGEND = """\
-The implementations of an optimizer take turns on the same weights, gradients and state.
-ms      median of the rounds; ± is half the distance from their 20th to their 80th percentile
-host    on a GPU, how long the call keeps Python busy; ms is then the GPU's own time
-floor   bytes per parameter that a step must read and write at least; GB/s = floor / time
-memory  GB/s as a share of an in-place pass over 256 MB; more than 100 % comes from caches
+All rows of an optimizer take turns on the same weights, gradients and state.
+ms      median of the rounds; ± half the way from their 20th to 80th percentile
+host    on a GPU, how long a call keeps Python busy; ms is the GPU's own time
+floor   bytes per parameter that a step must read and write; GB/s = floor / time
+memory  GB/s as a share of what an in-place pass over 256 MB reaches
 state   bytes per parameter kept between steps
-vs      how many times faster than torch's fused step, and than fusedopt's eager reference"""
+vs      times faster than torch's fused step, and than fusedopt's reference"""
 
 
 def rows(scale, copy, *lanes, context):
@@ -48,9 +48,9 @@ def _row(lane, parameters, scale, copy, fused, eager):
 def table(rows):
     """The rows of one model, a section for each optimizer."""
     host = ["host\nms"] if rows[0]["device"] == "cuda" else []
-    result = Table(box=None, padding=(0, 0, 0, 2), pad_edge=False)
+    result = Table(box=None, padding=(0, 0, 0, 1), pad_edge=False)
     result.add_column("", no_wrap=True)
-    headings = "\nms", "\n±", *host, "ns per\nparam", "floor\nbytes", "\nGB/s", "% of\nmemory", "state\nbytes"
+    headings = "\nms", "\n±", *host, "ns/\nparam", "floor\nbytes", "\nGB/s", "% of\nmemory", "state\nbytes"
     for heading in (*headings, "vs\nfused", "vs\neager"):
         result.add_column(heading, justify="right", no_wrap=True)
     for optimizer, section in groupby(rows, lambda row: row["optimizer"]):
@@ -81,10 +81,9 @@ def _cells(row, host):
         _short(row["gb_per_s"]),
         f"{row['gb_per_s'] / row['scale_gb_per_s']:.0%}",
         f"{row['state_bytes_per_parameter']:.4g}",
-        *(f"{speedup:.2f}x" if speedup else "" for speedup in speedups),
+        *(f"{_short(speedup)}x" if speedup else "" for speedup in speedups),
     ]
 
 
 def _short(x):
-    """Three digits, or the whole number where it has more."""
-    return f"{x:,.0f}" if x >= 100 else f"{x:.3g}"
+    return f"{x:,.0f}" if x >= 100 else f"{x:.1f}" if x >= 10 else f"{x:.2f}"

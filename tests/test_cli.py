@@ -81,9 +81,13 @@ def test_slow_lanes_spread_their_samples():
     assert due == [6, 13, 19]
 
 
-def test_bench_writes_consistent_rows(tmp_path, capsys):
+NO_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.gpu, NO_GPU])])
+def test_bench_writes_consistent_rows(device, tmp_path, capsys):
     file = tmp_path / "results" / "tiny.json"
-    selection = "--models tiny --optimizers AdamW Lion --rounds 2 --device cpu"
+    selection = f"--models tiny --optimizers AdamW Lion --rounds 2 --device {device}"
     main(["bench", *selection.split(), "--json", str(file)])
     assert "tiny: 16,000 parameters in 1000 tensors" in capsys.readouterr().out
     result = json.loads(file.read_text())
@@ -95,7 +99,7 @@ def test_bench_writes_consistent_rows(tmp_path, capsys):
         assert 0 < row["ms_p20"] <= row["ms"] <= row["ms_p80"]
         assert row["ns_per_parameter"] == pytest.approx(row["ms"] * 1e6 / 16_000)
         assert row["gb_per_s"] == pytest.approx(row["floor_bytes_per_parameter"] / row["ns_per_parameter"])
-        assert min(row["scale_gb_per_s"], row["copy_gb_per_s"]) > 0
+        assert min(row["scale_gb_per_s"], row["copy_gb_per_s"], row["host_ms"]) > 0
         eager = rows[row["optimizer"], "fusedopt eager"]
         assert row["speedup_vs_eager"] == pytest.approx(eager["ms"] / row["ms"])
     assert rows["AdamW", "torch fused"]["state_bytes_per_parameter"] == 8 + 4 / 16  # two moments, one step per tensor
