@@ -19,6 +19,6 @@ if command -v compute-sanitizer >/dev/null; then
     "$python" -P -m pytest -q -m gpu tests/test_gpu.py -k odd_sizes 2>&1 | tee "$out/sanitizer.txt" | tail -n 5 || status=1
 fi
 for dtype in fp32 bf16; do
-  "$python" -P -m fusedopt bench --device cuda --dtype "$dtype" --models gpt2,tiny --json "$out/gpu_$dtype.json"
+  "$python" -P -m fusedopt bench --device cuda --dtype "$dtype" --models gpt2 tiny --json "$out/gpu_$dtype.json"
 done
 exit "$status"

@@ -6,6 +6,9 @@
 
 #include "cpu/dispatch.h"
 #include "table.h"
+#ifdef FUSEDOPT_CUDA
+#include "cuda/bindings.h"
+#endif
 
 namespace py = pybind11;
 using namespace fusedopt;
@@ -48,4 +51,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("cpu_sum_squares", &cpu_sum_squares, py::call_guard<py::gil_scoped_release>());
   m.def("isa", [] { return kernels().isa; });
   m.def("isas", &compiled_isas);
+#ifdef FUSEDOPT_CUDA
+  cuda::bind(m.def_submodule("cuda"));
+#endif
 }

@@ -28,6 +28,8 @@ def abs(x):
 
 def select(condition, a, b):
     """``a`` where ``condition`` holds, else ``b``; a comparison with NaN does not hold."""
+    if isinstance(condition, bool):  # of literals
+        return a if condition else b
     return torch.where(condition, a, b)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 REGISTRY: dict[str, "Rule"] = {}
+MAX_STATES = 6  # kMaxStreams of csrc/row.h, less gradient and parameter
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Rule:
         names = tuple(inspect.signature(self.update).parameters)
         if names[:2] != ("g", "p"):
             raise TypeError(f"rule {self.name}: the first two parameters must be g and p, not {names[:2]}")
+        if len(self.states) > MAX_STATES:
+            raise ValueError(f"rule {self.name}: {len(self.states)} states; engines carry at most {MAX_STATES}")
         object.__setattr__(self, "scalars", names[2 + len(self.states) :])
         REGISTRY[self.name] = self
 

@@ -65,3 +65,11 @@ def test_first_parameters_are_g_and_p():
 
     with pytest.raises(TypeError, match="first two parameters"):
         Rule(swapped)
+
+
+def test_more_states_than_engines_carry():
+    def greedy(g, p, a, b, c, d, e, f, h):
+        return g, a, b, c, d, e, f, h
+
+    with pytest.raises(ValueError, match="7 states; engines carry at most 6"):
+        Rule(greedy, states=tuple("abcdefh"))

@@ -14,7 +14,7 @@ class Engine(ABC):
 
     @staticmethod
     @abstractmethod
-    def unavailable(device):
+    def unavailable(device) -> str | None:
         """Why this engine cannot run on ``device``, or None."""
 
     @abstractmethod
