@@ -73,6 +73,15 @@ def test_forms_of_params(name, form):
         assert_has_torchs_keys(group, expected)
 
 
+@pytest.mark.parametrize("flags", [{"foreach": True}, {"foreach": False}, {"fused": True}, {"fused": False}])
+@pytest.mark.parametrize("case", STATEFUL, ids=str)
+def test_implementation_flags_change_nothing(backend, case, flags):
+    params, expected = parameters(), parameters()
+    train(case.build(params, **flags), params, 3)
+    train(case.build(expected), expected, 3)
+    assert_same_bits(params, expected)
+
+
 def test_is_a_torch_optimizer():
     optimizer = fusedopt.AdamW(parameters())
     assert isinstance(optimizer, torch.optim.Optimizer)
