@@ -7,7 +7,7 @@ python=${PYTHON:-python3}
 out=${OUT:-bench/results}
 mkdir -p "$out"
 
-CMAKE_ARGS=${CMAKE_ARGS:--DCMAKE_CUDA_ARCHITECTURES=native} \
+CMAKE_ARGS=${CMAKE_ARGS:--DFUSEDOPT_CUDA_ARCHITECTURES=native} \
   "$python" -m pip install --quiet --no-build-isolation --no-deps --force-reinstall .
 "$python" -P -m fusedopt info
 

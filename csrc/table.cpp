@@ -16,6 +16,12 @@ PyObject* grad_name() {
   return name;
 }
 
+// DLPack does not carry torch's lazy negation; autograd leaves it on gradients of one element only, others it copies.
+bool is_negated(PyObject* tensor) {
+  py::object answer = py::reinterpret_steal<py::object>(PyObject_CallMethod(tensor, "is_neg", nullptr));
+  return !answer || answer.is(py::bool_(true));
+}
+
 PyObject* or_null(py::handle object) { return object.is_none() ? nullptr : object.ptr(); }
 
 }  // namespace
@@ -54,6 +60,7 @@ bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
                                                              : PyObject_GetAttr(entry.param, grad_name()));
   if (!object || object.is_none() || !view_tensor(object.ptr(), other)) return PyErr_Clear(), false;
   if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
+  if (numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
   dtypes |= dtype;
   row.stream[kGrad] = data(other);
   for (size_t s = 0; s + 1 < keys_.size(); ++s) {

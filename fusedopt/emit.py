@@ -6,6 +6,7 @@ Python statements are C++ expressions already; only literals and the return need
 
 import ast
 import inspect
+import re
 import sys
 import textwrap
 from pathlib import Path
@@ -38,13 +39,17 @@ def _expression(function, node):
 
 
 def _parse(function):
+    """A function's parameter names, its assignments, and the expressions it returns."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
     assert isinstance(tree, ast.FunctionDef)
-    body = [s for s in tree.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    return [argument.arg for argument in tree.args.args], body
+    *body, last = [s for s in tree.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+    if not isinstance(last, ast.Return) or last.value is None:
+        raise SyntaxError(f"{function.__name__}: the last statement must return the result")
+    results = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
+    return [argument.arg for argument in tree.args.args], body, results
 
 
-def _statements(function, names, body):
+def _assignments(function, names, body):
     """The assignments as C++ lines; ``names`` are those already declared."""
     declared, lines = set(names), []
     for statement in body:
@@ -58,35 +63,35 @@ def _statements(function, names, body):
 
 def function_text(function):
     """A composite or modifier as a C++ function template."""
-    names, body = _parse(function)
+    names, body, (result,) = _parse(function)
     name = function.__name__
-    lines = _statements(name, names, body[:-1]) + [f"return {_expression(name, body[-1].value)};"]
+    lines = [*_assignments(name, names, body), f"return {_expression(name, result)};"]
     arguments = ", ".join(f"F {n}" for n in names)
     return _block(f"template <class F>\nFUSEDOPT_INLINE F {name}({arguments})", lines)
 
 
 def rule_text(rule):
     """A rule as a C++ functor: returns the direction and overwrites the states ``s``; ``k`` holds its scalars."""
-    names, body = _parse(rule.update)
-    returned = body[-1].value.elts
-    count = len(rule.states)
-    lines = [f"F {n} = s[{i}];" for i, n in enumerate(names[2 : 2 + count])]
+    names, body, (direction, *states) = _parse(rule.update)
+    lines = [f"F {n} = s[{i}];" for i, n in enumerate(names[2 : 2 + len(rule.states)])]
     lines += [f"const F {n} = k[{i}];" for i, n in enumerate(rule.scalars)]
-    lines += _statements(rule.name, names, body[:-1])
-    lines += [f"s[{i}] = {_expression(rule.name, value)};" for i, value in enumerate(returned[1:])]
-    lines += [f"return {_expression(rule.name, returned[0])};"]
-    unused = {n: "" if any(n == x.id for s in body for x in ast.walk(s) if isinstance(x, ast.Name)) else
-              "[[maybe_unused]] " for n in ("g", "p")}  # fmt: skip
-    arguments = f"{unused['g']}F g, {unused['p']}F p"
-    arguments += ", F* s" if count else ", F*"
-    arguments += ", const F* k" if rule.scalars else ", const F*"
-    update = _block(f"template <class F>\nFUSEDOPT_INLINE static F update({arguments})", lines)
+    lines += _assignments(rule.name, names, body)
+    lines += [f"s[{i}] = {_expression(rule.name, value)};" for i, value in enumerate(states)]
+    lines += [f"return {_expression(rule.name, direction)};"]
+    update = _block(f"template <class F>\nFUSEDOPT_INLINE static F update({_parameters(rule, lines)})", lines)
     members = [
         f'static constexpr const char* name = "{rule.name}";',
-        f"static constexpr int states = {count}, scalars = {len(rule.scalars)};",
+        f"static constexpr int states = {len(rule.states)}, scalars = {len(rule.scalars)};",
         *update.splitlines(),
     ]
     return _block(f"struct {rule.name}", members, end="};")
+
+
+def _parameters(rule, lines):
+    """The functor's parameters; those that a rule does not use lose their names."""
+    words = set(re.findall(r"\w+", " ".join(lines)))
+    parameters = {"g": "F ", "p": "F ", "s": "F* ", "k": "const F* "}
+    return ", ".join(f"{kind}{name}" if name in words else kind.strip() for name, kind in parameters.items())
 
 
 def _block(head, lines, end="}"):
@@ -100,8 +105,13 @@ def _header(source, includes, *texts):
 
 
 def _layout_text():
-    columns = ", ".join([*HEADER, "count"])
-    return f"// Columns of the scalar table; a rule's own scalars follow.\nnamespace column {{\nenum : int {{ {columns} }};\n}}"
+    enum = f"enum : int {{ {', '.join([*HEADER, 'count'])} }};"
+    return f"// Columns of the scalar table; a rule's own scalars follow.\nnamespace column {{\n{enum}\n}}"
+
+
+def _list_text(names):
+    """All rules as one type, for the engines to instantiate."""
+    return f"template <class...>\nstruct Rules {{}};\nusing AllRules = Rules<{', '.join(names)}>;"
 
 
 def headers():
@@ -115,9 +125,8 @@ def headers():
     for module, members in _by_module().items():
         texts = [rule_text(rule) for rule in members]
         files[f"{module}.h"] = _header(f"fusedopt/rules/{module}.py", ["composites.h"], *texts)
-    names = ", ".join(f"{rule.name}" for members in _by_module().values() for rule in members)
-    every = f"// Every rule, for the engines to instantiate.\ntemplate <class...>\nstruct Rules {{}};\nusing AllRules = Rules<{names}>;"
-    files["all.h"] = _header("fusedopt/rules", [f"{module}.h" for module in _by_module()], every)
+    names = [rule.name for members in _by_module().values() for rule in members]
+    files["all.h"] = _header("fusedopt/rules", [f"{module}.h" for module in _by_module()], _list_text(names))
     return files
 
 

@@ -12,9 +12,11 @@ def _strides(tensor):
 
 def is_regular(p, *others):
     """Whether ``p`` fills its memory without gaps or overlaps and the others are laid out exactly as ``p`` is."""
-    if any(t.is_neg() for t in (p, *others)):
+    if any(t.is_neg() for t in others):
         return False  # the memory holds the negated values
     if p.numel() < 2:
+        return True
+    if p.is_contiguous() and all(t.stride() == p.stride() for t in others):
         return True
     dense = torch.empty_like(p, device="meta")  # keeps the strides of p only when p is dense
     return all(_strides(t) == _strides(dense) for t in (p, *others))

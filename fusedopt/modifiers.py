@@ -12,7 +12,7 @@ def l2(g, p, weight):
 
 
 def cautious(u, g):
-    """Drops the components of ``u`` that point against ``g``. Liang et al. 2024, arXiv:2411.16085, without rescaling."""
+    """Drops what points against ``g``. Liang et al. 2024, arXiv:2411.16085, Algorithm 1 without its rescaling."""
     return select(u * g <= 0, 0, u)  # written so that a NaN in u survives
 
 

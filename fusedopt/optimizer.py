@@ -4,8 +4,9 @@ from typing import TypedDict
 
 import torch
 
-from .planner import STATE_FORMATS, Program
-from .validation import check_lr, check_non_negative
+from . import state
+from .planner import Program
+from .validation import check_lr, check_non_negative, check_options
 
 DEFAULTS = {
     "maximize": False,
@@ -28,7 +29,8 @@ class Options(TypedDict, total=False):
     is refused.
 
     Building blocks: ``decoupled_weight_decay`` shrinks the parameter by ``lr * weight_decay`` instead of adding
-    ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the gradient.
+    ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the
+    gradient.
     ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
     without writing them back. ``state_format`` is the dtype of new state: ``"param"`` (the parameter's, as torch),
     ``"fp32"`` or ``"bf16"``.
@@ -78,13 +80,10 @@ class Optimizer(torch.optim.Optimizer):
             raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
         if group["differentiable"]:
             raise RuntimeError(f"{type(self).__name__} does not support differentiable=True; use torch.optim for that")
-        if group["state_format"] not in STATE_FORMATS:
-            raise ValueError(f"Invalid state_format: {group['state_format']!r}; choose from {', '.join(STATE_FORMATS)}")
-        if group["max_grad_norm"] is not None and not group["max_grad_norm"] > 0:
-            raise ValueError(f"Invalid max_grad_norm: {group['max_grad_norm']}; it must be positive, or None")
+        check_options(group)
 
     @torch._disable_dynamo
-    def step(self, closure=None):
+    def step(self, closure=None):  # pyright: ignore[reportIncompatibleMethodOverride]
         """Performs one update of every parameter that has a gradient.
 
         Returns what ``closure`` returned, if given. A step that raises has changed nothing.
@@ -99,54 +98,28 @@ class Optimizer(torch.optim.Optimizer):
             if self._program is None or not self._program.is_current(self):
                 self._program = Program(self)
             self._program.run(self)
-            if not self._program.reusable:
-                self._program = None  # it holds copies of gradients
         return loss
 
     def add_param_group(self, param_group):
+        if isinstance(param_group, dict):
+            check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
         self._program = None
 
     def load_state_dict(self, state_dict):
         """Loads a state dict of this class or of the torch class it replaces; state keeps the dtype it was saved in."""
-        keep = self.register_load_state_dict_pre_hook(lambda _, loaded: _keep_tensors(loaded))
+        keeper = self.register_load_state_dict_pre_hook(lambda _, loaded: state.keep(loaded))
         try:
             super().load_state_dict(state_dict)
         finally:
-            keep.remove()
+            keeper.remove()
 
-    def __setstate__(self, state):
-        super().__setstate__(state)
+    def __setstate__(self, state_):
+        super().__setstate__(state_)
         self._program = None
+        for key, default in DEFAULTS.items():
+            self.defaults.setdefault(key, default)  # a pickle may be older than an option
         for group in self.param_groups:
             for key, default in self.defaults.items():
                 group.setdefault(key, default)
-            for p in group["params"]:
-                if p in self.state:
-                    self.state[p] = {k: _restore(k, v, p, group) for k, v in self.state[p].items()}
-
-
-class _Kept:
-    """Carries a tensor past torch's load_state_dict, which would cast it to the parameter's dtype."""
-
-    def __init__(self, tensor):
-        self.tensor = tensor
-
-
-def _keep_tensors(state_dict):
-    def keep(value):
-        return _Kept(value) if isinstance(value, torch.Tensor) else value
-
-    state = {i: {k: keep(v) for k, v in s.items()} for i, s in state_dict["state"].items()}
-    return {**state_dict, "state": state}
-
-
-def _restore(key, value, p, group):
-    """One state value in its own dtype, never sharing memory with the checkpoint it came from."""
-    loaded = isinstance(value, _Kept)
-    if loaded:
-        value = value.tensor.detach()
-    if not loaded:
-        return value
-    device = torch.device("cpu") if key == "step" and not group["capturable"] else p.device
-    return value.to(device, copy=True)
+        state.restore(self)

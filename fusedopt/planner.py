@@ -13,9 +13,8 @@ from .backends import native
 from .layout import Staged, is_regular
 from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
-from .validation import check_gradient, check_state
-
-STATE_FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16}
+from .state import record_of
+from .validation import check_gradient, check_options, check_parameter, check_state
 
 
 @dataclass
@@ -28,8 +27,9 @@ class Entry:
     owner: torch.Tensor
     record: dict
     keys: tuple[str, ...]
-    row: int
+    steps: float  # taken when planned
     staged: Staged | None
+    row: int = 0
 
     @property
     def param(self):
@@ -59,24 +59,28 @@ class Bucket:
     entries: list[Entry] = field(default_factory=list)
     rows: list[list] = field(default_factory=list)
 
-    def row_of(self, group_index, t):
-        if [group_index, t] not in self.rows:
-            self.rows.append([group_index, t])
-        return self.rows.index([group_index, t])
+    def add(self, entry, group_index):
+        row = [group_index, entry.steps]
+        if row not in self.rows:
+            self.rows.append(row)
+        entry.row = self.rows.index(row)
+        self.entries.append(entry)
 
 
 class Program:
-    """One optimizer's step: the engines that together cover every parameter with a gradient."""
+    """One optimizer's step: the engines that together cover every parameter with a gradient.
+
+    Parameters that must be staged are planned anew each step, as their copies must be; the others are planned once.
+    """
 
     def __init__(self, optimizer):
         self.selected = backends.selected()
         self.rules = [optimizer.rule(group) for group in optimizer.param_groups]
-        active, idle = _roster(optimizer)
-        self.buckets = _buckets(optimizer, active)
-        self.engines = [backends.engine_for(bucket) for bucket in self.buckets]
-        staged = any(entry.staged for bucket in self.buckets for entry in bucket.entries)
-        self.reusable = not staged and not native.missing
-        self.roster = native.Roster(optimizer, idle) if self.reusable else None
+        members, self.idle = _roster(optimizer)
+        entries = [(_entry(optimizer, member), member) for member in members]
+        self.staged = [member for entry, member in entries if entry.staged]
+        self.engines = _engines(optimizer, [pair for pair in entries if not pair[0].staged])
+        self.roster = None
 
     def is_current(self, optimizer):
         return (
@@ -84,25 +88,48 @@ class Program:
             and self.selected == backends.selected()
             and self.rules == [optimizer.rule(group) for group in optimizer.param_groups]
             and self.roster.unchanged(optimizer)
+            and all(member.param.grad is not None for member in self.staged)
             and all(engine.refresh() for engine in self.engines)
         )
 
     def run(self, optimizer):
-        tables = [scalar_table(optimizer, bucket) for bucket in self.buckets]
-        coefficient = clip_coefficient(optimizer.param_groups, self.engines)
-        for engine, table in zip(self.engines, tables, strict=True):
+        for member in self.staged:
+            _check(optimizer, member)
+        engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
+        tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
+        coefficient = clip_coefficient(optimizer.param_groups, engines)
+        if self.roster is None:
+            self._commit(optimizer, engines)
+        for engine, table in zip(engines, tables, strict=True):
             engine.run(table, coefficient)
             engine.finish()
 
+    def _commit(self, optimizer, engines):
+        """Adopts new state records: only now, as everything that can fail has been done."""
+        for engine in engines:
+            for entry in engine.bucket.entries:
+                if entry.record:
+                    optimizer.state[entry.owner] = entry.record
+        if not native.missing:
+            self.roster = native.Roster(optimizer, self.idle)
+
+
+@dataclass
+class Member:
+    """A parameter with a gradient, where it stands, and what errors call it."""
+
+    param: torch.Tensor
+    group: int
+    label: str
+
 
 def _roster(optimizer):
-    """Parameters to step, each with its group's index and a label for errors; and parameters without a gradient."""
-    active, idle, position = [], [], 0
-    seen = set()
+    """Checked parameters to step, and parameters without a gradient."""
+    members, idle, seen, position = [], [], set(), 0
     for index, group in enumerate(optimizer.param_groups):
         names = group.get("param_names")
         for i, p in enumerate(group["params"]):
-            label = f"params[{position}]" + (f" ({names[i]!r})" if names else "")
+            member = Member(p, index, f"params[{position}]" + (f" ({names[i]!r})" if names else ""))
             position += 1
             if id(p) in seen:
                 continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race
@@ -110,49 +137,38 @@ def _roster(optimizer):
             if p.grad is None:
                 idle.append(p)
                 continue
-            check_gradient(optimizer, p, label)
-            if p in optimizer.state:
-                check_state(optimizer, p, optimizer.state[p], optimizer.rule(group).states, label)
-            active.append((index, p))
-    return active, idle
+            _check(optimizer, member)
+            members.append(member)
+    return members, idle
 
 
-def _buckets(optimizer, active):
+def _check(optimizer, member):
+    p, group = member.param, optimizer.param_groups[member.group]
+    check_options(group)
+    check_parameter(optimizer, p, member.label)
+    check_gradient(optimizer, p, member.label)
+    if p in optimizer.state:
+        check_state(optimizer, p, optimizer.state[p], optimizer.rule(group).states, member.label)
+
+
+def _entry(optimizer, member):
+    p, group = member.param, optimizer.param_groups[member.group]
+    rule = optimizer.rule(group)
+    keeps_state = rule.states or optimizer.counts_steps
+    record, steps = record_of(optimizer, group, rule, p) if keeps_state else ({}, 0.0)
+    states = [record[name] for name in rule.states]
+    staged = None if is_regular(p, p.grad, *states) else Staged.of(p, p.grad, states)
+    return Entry(p, record, rule.states, steps, staged)
+
+
+def _engines(optimizer, entries):
     buckets = {}
-    for index, p in active:
-        group = optimizer.param_groups[index]
+    for entry, member in entries:
+        p, group = member.param, optimizer.param_groups[member.group]
         rule = optimizer.rule(group)
-        record, t = _state(optimizer, group, rule, p)
         dtype = torch.float64 if p.dtype == torch.float64 else torch.float32
         capturable = group["capturable"] and p.device.type != "cpu"
         key = (rule.name, p.device, dtype, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, optimizer.counts_steps, capturable))
-        states = [record[name] for name in rule.states]
-        staged = None if is_regular(p, p.grad, *states) else Staged.of(p, p.grad, states)
-        bucket.entries.append(Entry(p, record, rule.states, bucket.row_of(index, t), staged))
-    return list(buckets.values())
-
-
-def _state(optimizer, group, rule, p):
-    """The state record of ``p``, completed where it lacks something, and the number of steps it has taken."""
-    if not rule.states and not optimizer.counts_steps:
-        return {}, 0.0
-    record = optimizer.state[p]
-    if optimizer.counts_steps:
-        device = p.device if group["capturable"] else torch.device("cpu")
-        record["step"] = _step_count(record.get("step", 0), device)
-    fresh = False
-    for name in rule.states:
-        if record.get(name) is None:
-            dtype = STATE_FORMATS[group["state_format"]] or p.dtype
-            record[name] = torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)
-            fresh = True
-    return record, float(record["step"]) if optimizer.counts_steps else float(not fresh)
-
-
-def _step_count(step, device):
-    """A step count as engines read it; old checkpoints hold plain numbers."""
-    if isinstance(step, torch.Tensor) and step.device == device and step.dtype in (torch.float32, torch.float64):
-        return step
-    dtype = torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32
-    return torch.as_tensor(step, dtype=dtype, device=device)
+        bucket.add(entry, member.group)
+    return [backends.engine_for(bucket) for bucket in buckets.values()]

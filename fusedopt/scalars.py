@@ -1,12 +1,14 @@
 """The numbers of one step: a row of float64 scalars for every (group, step count), and the clipping coefficient."""
 
+from typing import Any
+
 import torch
 
 # The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
 HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious")
 
 
-def _numbers(value):
+def _numbers(value) -> Any:
     """Tensor hyper-parameters as floats."""
     if isinstance(value, torch.Tensor):
         return float(value)
@@ -60,11 +62,11 @@ def clip_coefficient(groups, engines):
     """
     limits = {group["max_grad_norm"] for group in groups}
     if len(limits) > 1:
-        raise ValueError(f"max_grad_norm is one bound for the whole optimizer, but its groups say {sorted(map(str, limits))}")
+        raise ValueError(f"max_grad_norm bounds the whole optimizer, but its groups differ: {sorted(map(str, limits))}")
     (limit,) = limits
     if limit is None or not engines:
         return None
     squares = [engine.sum_squares() for engine in engines]
     home = squares[0].device
-    norm = sum(square.to(home) for square in squares).sqrt()
+    norm = torch.stack([square.to(home) for square in squares]).sum().sqrt()
     return (limit / (norm + 1e-6)).clamp(max=1.0)

@@ -1,6 +1,8 @@
-"""Checks of hyper-parameters and gradients. Wording follows torch.optim, so that code matching its errors keeps working."""
+"""Checks of hyper-parameters and tensors, worded as torch.optim words them where it checks too."""
 
 import torch
+
+from .state import FORMATS
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -20,14 +22,33 @@ def check_lr(lr, foreach=None, capturable=False):
     check_non_negative(lr, "learning rate")
 
 
-def check_betas(betas):
+def check_betas(betas, foreach=None, capturable=False):
     for i, beta in enumerate(betas):
+        if isinstance(beta, torch.Tensor) and foreach and not capturable:
+            raise ValueError(f"betas[{i}] as a Tensor is not supported for capturable=False and foreach=True")
         if isinstance(beta, torch.Tensor) and beta.numel() != 1:
             raise ValueError(f"Tensor betas[{i}] must be 1-element")
         if not 0.0 <= beta < 1.0:
             raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
     if len({isinstance(beta, torch.Tensor) for beta in betas}) > 1:
         raise ValueError("betas must be either both floats or both Tensors")
+
+
+def check_options(group):
+    """Options that a group may set for itself."""
+    if group["state_format"] not in FORMATS:
+        raise ValueError(f"Invalid state_format: {group['state_format']!r}; choose from {', '.join(FORMATS)}")
+    if group["max_grad_norm"] is not None and not group["max_grad_norm"] > 0:
+        raise ValueError(f"Invalid max_grad_norm: {group['max_grad_norm']}; it must be positive, or None")
+
+
+def check_parameter(optimizer, p, label):
+    """Refuses a parameter whose elements share memory: there is no order in which to update them."""
+    if 0 in p.stride() and any(stride == 0 and size > 1 for size, stride in zip(p.shape, p.stride(), strict=True)):
+        raise RuntimeError(
+            f"{type(optimizer).__name__}: elements of {label} overlap in memory (strides {p.stride()}); "
+            "give it memory of its own with p.data = p.data.clone()"
+        )
 
 
 def check_gradient(optimizer, p, label):
@@ -59,6 +80,13 @@ def check_gradient(optimizer, p, label):
 def check_state(optimizer, p, state, keys, label):
     """Refuses state of another shape or kind than the parameter's, as a wrong checkpoint would bring."""
     name = type(optimizer).__name__
+    step = state.get("step", 0)
+    if not (isinstance(step, int | float) or (isinstance(step, torch.Tensor) and step.numel() == 1)):
+        found = f"{tuple(step.shape)} {step.dtype}" if isinstance(step, torch.Tensor) else repr(step)
+        raise ValueError(
+            f"{name}: state['step'] of {label} is {found}; expected one number; "
+            "set it with state['step'] = torch.tensor(float(n))"
+        )
     for key in keys:
         value = state.get(key)
         if value is None:

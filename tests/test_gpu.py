@@ -1,4 +1,4 @@
-"""What only a GPU can show: launches, streams, graphs, no synchronisation. The tables of values are in test_rules.py."""
+"""What only a GPU can show: launches, streams, graphs, no waiting. The tables of values are in test_rules.py."""
 
 import pytest
 import torch

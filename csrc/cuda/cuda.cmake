@@ -1,11 +1,14 @@
 # The CUDA engine as part of the target _C, where nvcc is found: rule.cu.in once per rule, and the launching code.
 set(FUSEDOPT_CUDA AUTO CACHE STRING "build the CUDA engine: 1, 0, or AUTO for where nvcc is found")
+set(FUSEDOPT_CUDA_ARCHITECTURES "" CACHE STRING "targets as CMake's CUDA_ARCHITECTURES has them; empty: all usual ones")
 
 # No contraction, as on the CPU; division and square root are IEEE by default.
 set(CUDA_KERNEL_FLAGS -O3 --fmad=false)
 
 function(add_cuda_engine)
-  if(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
+  if(FUSEDOPT_CUDA_ARCHITECTURES)
+    set(targets ${FUSEDOPT_CUDA_ARCHITECTURES})
+  elseif(CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 12.8)
     set(targets 80-real 90-real 100-real 120) # the last one as PTX too, for GPUs to come
   else()
     set(targets 80-real 90)

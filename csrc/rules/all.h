@@ -6,7 +6,6 @@
 
 namespace fusedopt {
 
-// Every rule, for the engines to instantiate.
 template <class...>
 struct Rules {};
 using AllRules = Rules<adam, amsgrad, lion, sgd, sgd_momentum, sgd_nesterov>;

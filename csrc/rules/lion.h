@@ -8,7 +8,7 @@ struct lion {
   static constexpr const char* name = "lion";
   static constexpr int states = 1, scalars = 2;
   template <class F>
-  FUSEDOPT_INLINE static F update(F g, [[maybe_unused]] F p, F* s, const F* k) {
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     F m = s[0];
     const F rate1 = k[0];
     const F rate2 = k[1];

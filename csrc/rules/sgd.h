@@ -8,7 +8,7 @@ struct sgd {
   static constexpr const char* name = "sgd";
   static constexpr int states = 0, scalars = 0;
   template <class F>
-  FUSEDOPT_INLINE static F update(F g, [[maybe_unused]] F p, F*, const F*) {
+  FUSEDOPT_INLINE static F update(F g, F, F*, const F*) {
     return g;
   }
 };
@@ -17,7 +17,7 @@ struct sgd_momentum {
   static constexpr const char* name = "sgd_momentum";
   static constexpr int states = 1, scalars = 2;
   template <class F>
-  FUSEDOPT_INLINE static F update(F g, [[maybe_unused]] F p, F* s, const F* k) {
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     F b = s[0];
     const F momentum = k[0];
     const F rate = k[1];
@@ -31,7 +31,7 @@ struct sgd_nesterov {
   static constexpr const char* name = "sgd_nesterov";
   static constexpr int states = 1, scalars = 2;
   template <class F>
-  FUSEDOPT_INLINE static F update(F g, [[maybe_unused]] F p, F* s, const F* k) {
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     F b = s[0];
     const F momentum = k[0];
     const F rate = k[1];

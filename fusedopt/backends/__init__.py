@@ -3,8 +3,6 @@
 import contextlib
 import os
 
-import torch
-
 NAMES = ("cpu", "cuda", "triton", "eager")
 _selected: str | None = None
 

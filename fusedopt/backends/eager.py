@@ -1,4 +1,4 @@
-"""The reference engine: plain torch, one tensor at a time. It defines the truth that the fast engines are tested against."""
+"""The reference engine: plain torch, one tensor at a time; the truth that fast engines are tested against."""
 
 import torch
 

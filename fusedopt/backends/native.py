@@ -1,11 +1,13 @@
 """The compiled module ``fusedopt._C``, and why it is missing where it is."""
 
-try:
-    from .. import _C  # pyright: ignore[reportAttributeAccessIssue]
+import importlib
+from typing import Any
 
-    missing = None
+_C: Any = None
+missing = None
+try:
+    _C = importlib.import_module("fusedopt._C")
 except ImportError as error:
-    _C = None
     missing = f"fusedopt was installed without compiled code ({error})"
 
 

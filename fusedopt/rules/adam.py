@@ -12,15 +12,15 @@ from ..rule import Rule
 from ..validation import check_betas, check_non_negative
 
 
-def adam(g, p, m, v, rate1, rate2, debias1, root_debias2, eps):
+def adam(g, p, m, v, rate1, beta2, rate2, debias1, root_debias2, eps):
     m = lerp(m, g, rate1)
-    v = lerp(v, g * g, rate2)
+    v = beta2 * v + rate2 * g * g
     return debias1 * m / (root_debias2 * sqrt(v) + eps), m, v
 
 
-def amsgrad(g, p, m, v, v_max, rate1, rate2, debias1, root_debias2, eps):
+def amsgrad(g, p, m, v, v_max, rate1, beta2, rate2, debias1, root_debias2, eps):
     m = lerp(m, g, rate1)
-    v = lerp(v, g * g, rate2)
+    v = beta2 * v + rate2 * g * g
     v_max = maximum(v_max, v)
     return debias1 * m / (root_debias2 * sqrt(v_max) + eps), m, v, v_max
 
@@ -48,12 +48,12 @@ class Adam(Optimizer):
         **options: Unpack[Options],
     ):
         check_non_negative(eps, "epsilon value")
-        check_betas(betas)
+        check_betas(betas, options.get("foreach"), options.get("capturable"))
         super().__init__(
             params,
             options,
             lr=lr,
-            betas=betas,
+            betas=tuple(betas),
             eps=eps,
             weight_decay=weight_decay,
             amsgrad=amsgrad,
@@ -66,6 +66,7 @@ class Adam(Optimizer):
         beta1, beta2 = group["betas"]
         return {
             "rate1": 1 - beta1,
+            "beta2": beta2,
             "rate2": 1 - beta2,
             "debias1": 1 / (1 - beta1**t),
             "root_debias2": (1 - beta2**t) ** -0.5,
@@ -86,7 +87,9 @@ class AdamW(Adam):
         amsgrad=False,
         **options: Unpack[Options],
     ):
-        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **{**options, "decoupled_weight_decay": True})
+        if not options.setdefault("decoupled_weight_decay", True):
+            raise ValueError("AdamW decouples its decay; use Adam for decoupled_weight_decay=False")
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad, **options)
 
     def __setstate__(self, state):
         super().__setstate__(state)

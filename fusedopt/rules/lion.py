@@ -27,7 +27,7 @@ class Lion(Optimizer):
     def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, **options: Unpack[Options]):
         check_betas(betas)
         options = {"decoupled_weight_decay": True, **options}
-        super().__init__(params, options, lr=lr, betas=betas, weight_decay=weight_decay)
+        super().__init__(params, options, lr=lr, betas=tuple(betas), weight_decay=weight_decay)
 
     def rule(self, group):
         return LION
