@@ -31,8 +31,7 @@ Table::Table(const py::list& entries, const py::tuple& keys, bool counts_steps) 
   keys_.push_back(PyUnicode_InternFromString("step"));
   for (py::handle item : entries) {
     auto entry = py::reinterpret_borrow<py::tuple>(item);
-    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr(), {}});
-    entries_.back().handles.resize(keys_.size());
+    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr()});
     rows_.push_back({});
     rows_.back().scalars = entry[4].cast<int32_t>();
   }
@@ -58,14 +57,14 @@ bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   uint32_t dtypes = dtype << (4 * kParam);
   auto object = py::reinterpret_steal<py::object>(entry.grad ? py::handle(entry.grad).inc_ref().ptr()
                                                              : PyObject_GetAttr(entry.param, grad_name()));
-  if (!object || object.is_none() || !view_tensor(object.ptr(), other)) return PyErr_Clear(), false;
+  if (!object || object.is_none() || !view_tensor(object.ptr(), other, true)) return PyErr_Clear(), false;
   if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
   if (numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
   dtypes |= dtype;
   row.stream[kGrad] = data(other);
   for (size_t s = 0; s + 1 < keys_.size(); ++s) {
-    PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItem(entry.record, keys_[s]);
-    if (!state || !entry.handles[s].view(state, other)) return PyErr_Clear(), false;
+    PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItemWithError(entry.record, keys_[s]);
+    if (!state || !view_tensor(state, other)) return PyErr_Clear(), false;
     if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
     dtypes |= dtype << (4 * (kFirstState + s));
     row.stream[kFirstState + s] = data(other);
@@ -78,11 +77,10 @@ bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
 }
 
 bool Table::read_step(Entry& entry, double expected) {
-  PyObject* step = PyDict_GetItem(entry.record, keys_.back());
+  PyObject* step = PyDict_GetItemWithError(entry.record, keys_.back());
   DLTensor view;
   DType dtype;
-  if (!step || !entry.handles.back().view(step, view) || view.device.device_type != kDLCPU || count(view) != 1)
-    return false;
+  if (!step || !view_tensor(step, view) || view.device.device_type != kDLCPU || count(view) != 1) return false;
   if (!is_supported(view.dtype, dtype) || (dtype != kFloat32 && dtype != kFloat64)) return false;
   entry.step = data(view);
   entry.step_is_double = dtype == kFloat64;

@@ -4,7 +4,6 @@
 
 #include <vector>
 
-#include "handle.h"
 #include "row.h"
 
 namespace fusedopt {
@@ -38,7 +37,6 @@ class Table {
  private:
   struct Entry {
     PyObject *param, *grad, *states, *record;
-    std::vector<Handle> handles;  // of the states, then of the step count
     void* step = nullptr;
     bool step_is_double = false;
   };

@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "shim.h"
+
 namespace fusedopt {
 namespace {
 
@@ -39,7 +41,9 @@ bool is_contiguous(const DLTensor& view) {
 
 }  // namespace
 
-bool view_tensor(PyObject* tensor, DLTensor& view) {
+bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse) {
+  const Read read = view_through_shim(tensor, view, maybe_sparse);
+  if (read != Read::kUnavailable) return read == Read::kDone;
   const DLPackExchangeAPI* api = cached_api(Py_TYPE(tensor));
   if (api && api->dltensor_from_py_object_no_sync(tensor, &view) == 0) return true;
   PyErr_Clear();

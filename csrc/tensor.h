@@ -1,4 +1,4 @@
-// A torch tensor seen through DLPack's C exchange API: no torch header, one binary for all torch versions from 2.10.
+// A torch tensor as DLPack describes it: no torch header, so that one binary serves all torch versions from 2.10.
 #pragma once
 #include <Python.h>
 #include <dlpack/dlpack.h>
@@ -7,8 +7,10 @@
 
 namespace fusedopt {
 
-// Fills `view` without taking ownership; false, with Python's error cleared, for what DLPack cannot express.
-bool view_tensor(PyObject* tensor, DLTensor& view);
+// Fills `view` without taking ownership, from libtorch's C shim or DLPack's exchange API; false, with Python's error
+// cleared, for what they cannot express. `maybe_sparse`: ask for the layout first, as libtorch prints a complaint when
+// a sparse tensor is asked for its address.
+bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse = false);
 
 bool is_supported(const DLDataType& dtype, DType& out);
 int64_t count(const DLTensor& view);

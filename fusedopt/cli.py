@@ -46,5 +46,5 @@ def _hardware():
 def _compiled():
     if native._C is None:
         return {"compiled": None}
-    cuda = getattr(native._C, "cuda_targets", str)()
-    return {"compiled": f"for {', '.join(native._C.isas())} (in use: {native._C.isa()}); CUDA: {cuda or 'none'}"}
+    cuda = native._C.cuda.targets() if hasattr(native._C, "cuda") else "none"
+    return {"compiled": f"for {', '.join(native._C.isas())} (in use: {native._C.isa()}); CUDA: {cuda}"}

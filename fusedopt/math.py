@@ -8,7 +8,7 @@ import numpy
 import torch
 
 PRIMITIVES = ("sqrt", "abs", "select")
-COMPOSITES = ("lerp", "maximum", "sign")
+COMPOSITES = ("maximum", "sign")
 
 
 def sqrt(x):
@@ -31,10 +31,6 @@ def select(condition, a, b):
     if isinstance(condition, bool):  # of literals
         return a if condition else b
     return torch.where(condition, a, b)
-
-
-def lerp(a, b, weight):
-    return select(weight < 0.5, a + weight * (b - a), b - (1 - weight) * (b - a))  # torch's: exact at both ends
 
 
 def maximum(a, b):

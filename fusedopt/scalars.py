@@ -8,11 +8,14 @@ import torch
 HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious")
 
 
-def _numbers(value) -> Any:
+PLAIN = {float, int, bool, str, type(None)}
+
+
+def _number(value) -> Any:
     """Tensor hyper-parameters as floats."""
     if isinstance(value, torch.Tensor):
         return float(value)
-    return tuple(map(_numbers, value)) if isinstance(value, tuple | list) else value
+    return tuple(map(_number, value)) if isinstance(value, tuple | list) else value
 
 
 def scalar_row(optimizer, rule, group, t):
@@ -21,7 +24,8 @@ def scalar_row(optimizer, rule, group, t):
     ``t`` is a number, or a 0-dim float64 tensor on the GPU for graph capture: then tensor hyper-parameters stay there.
     """
     if not isinstance(t, torch.Tensor):
-        group = {key: _numbers(group[key]) for key in optimizer.defaults}
+        values = {key: group[key] for key in optimizer.defaults}
+        group = {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
     lr, weight_decay = group["lr"], group["weight_decay"]
     decoupled = group["decoupled_weight_decay"]
     header = (

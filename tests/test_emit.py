@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from fusedopt import emit
-from fusedopt.math import lerp, sqrt
+from fusedopt.math import maximum, sqrt
 from fusedopt.rule import Rule
 
 HEADERS = Path(__file__).parent.parent / "csrc" / "rules"
@@ -19,7 +19,7 @@ def test_headers_are_up_to_date():
 def test_text():
     def sample(g, p, m, rate):
         """A docstring is no statement."""
-        m = lerp(m, g, 1 - rate)
+        m = maximum(m, (1 - rate) * g)
         root = sqrt(m / 2)
         return -root * (p + 0.5), m
 
@@ -28,7 +28,7 @@ def test_text():
         "FUSEDOPT_INLINE static F update(F g, F p, F* s, const F* k) {",
         "F m = s[0];",
         "const F rate = k[0];",
-        "m = lerp(m, g, F(1) - rate);",
+        "m = maximum(m, (F(1) - rate) * g);",
         "F root = sqrt(m / F(2));",
         "s[0] = m;",
         "return -root * (p + F(0.5));",

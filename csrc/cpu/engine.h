@@ -7,7 +7,7 @@
 
 namespace fusedopt::FUSEDOPT_ISA {
 
-constexpr int kBlock = 512;  // elements; all streams of a block stay in the first-level cache
+constexpr int kBlock = 2048;  // elements; all streams of a block stay in the first-level cache
 
 template <class T>
 constexpr DType kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
@@ -34,31 +34,32 @@ class Stream {
 template <class Rule, class T>
 struct Scalars {
   using F = Vec<T>;
-  T l2, decay;
-  bool cautious;
-  F lr, gradient, rule[Rule::scalars + 1];
+  bool has_l2, has_decay, cautious;
+  F lr, gradient, l2, decay, rule[Rule::scalars + 1];
 
   Scalars(const double* row, double coefficient)
-      : l2(row[column::l2]), decay(row[column::decay]), cautious(row[column::cautious] != 0), lr(row[column::lr]),
-        gradient(static_cast<T>(row[column::gradient_sign]) * static_cast<T>(coefficient)) {
+      : has_l2(row[column::l2] != 0), has_decay(row[column::decay] != 0), cautious(row[column::cautious] != 0),
+        lr(row[column::lr]), gradient(static_cast<T>(row[column::gradient_sign]) * static_cast<T>(coefficient)),
+        l2(row[column::l2]), decay(row[column::decay]) {
     for (int i = 0; i < Rule::scalars; ++i) rule[i] = F(row[column::count + i]);
   }
 };
 
+// One vector of every stream, at element i.
 template <class Rule, class T>
-FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, const T* grad, T* param, T* const* states) {
+FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
   using F = Vec<T>;
   F s[Rule::states + 1];
-  for (int i = 0; i < Rule::states; ++i) s[i] = F::load(states[i]);
-  const F p = F::load(param);
-  F g = k.gradient * F::load(grad);
-  if (k.l2 != 0) g = l2(g, p, F(k.l2));
+  for (int n = 0; n < Rule::states; ++n) s[n] = F::load(at[kFirstState + n] + i);
+  const F p = F::load(at[kParam] + i);
+  F g = k.gradient * F::load(at[kGrad] + i);
+  if (k.has_l2) g = l2(g, p, k.l2);
   F u = Rule::template update<F>(g, p, s, k.rule);
   if (k.cautious) u = cautious(u, g);
   F step = k.lr * u;
-  if (k.decay != 0) step = decoupled(step, p, F(k.decay));
-  (p - step).store(param);
-  for (int i = 0; i < Rule::states; ++i) s[i].store(states[i]);
+  if (k.has_decay) step = decoupled(step, p, k.decay);
+  (p - step).store(at[kParam] + i);
+  for (int n = 0; n < Rule::states; ++n) s[n].store(at[kFirstState + n] + i);
 }
 
 template <class Rule, class T>
@@ -69,13 +70,9 @@ void step(const Row& row, const double* scalars, double coefficient, int64_t beg
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
     T* at[streams];
-    for (int i = 0; i < streams; ++i) at[i] = stream[i].open(row.stream[i], row.dtype(i), offset, count);
-    for (int i = 0; i < count; i += Vec<T>::lanes) {
-      T* states[Rule::states + 1];
-      for (int s = 0; s < Rule::states; ++s) states[s] = at[kFirstState + s] + i;
-      update<Rule, T>(k, at[kGrad] + i, at[kParam] + i, states);
-    }
-    for (int i = kParam; i < streams; ++i) stream[i].close(at[i], row.stream[i], row.dtype(i), offset, count);
+    for (int s = 0; s < streams; ++s) at[s] = stream[s].open(row.stream[s], row.dtype(s), offset, count);
+    for (int i = 0; i < count; i += Vec<T>::lanes) update<Rule, T>(k, at, i);
+    for (int s = kParam; s < streams; ++s) stream[s].close(at[s], row.stream[s], row.dtype(s), offset, count);
   }
 }
 

@@ -5,11 +5,6 @@
 namespace fusedopt {
 
 template <class F>
-FUSEDOPT_INLINE F lerp(F a, F b, F weight) {
-  return select(weight < F(0.5), a + weight * (b - a), b - (F(1) - weight) * (b - a));
-}
-
-template <class F>
 FUSEDOPT_INLINE F maximum(F a, F b) {
   return select(a > b, a, select(b >= a, b, a + b));
 }

@@ -6,14 +6,16 @@ namespace fusedopt {
 
 struct lion {
   static constexpr const char* name = "lion";
-  static constexpr int states = 1, scalars = 2;
+  static constexpr int states = 1, scalars = 4;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     F m = s[0];
-    const F rate1 = k[0];
-    const F rate2 = k[1];
-    F u = sign(lerp(m, g, rate1));
-    s[0] = lerp(m, g, rate2);
+    const F beta1 = k[0];
+    const F rate1 = k[1];
+    const F beta2 = k[2];
+    const F rate2 = k[3];
+    F u = sign(beta1 * m + rate1 * g);
+    s[0] = beta2 * m + rate2 * g;
     return u;
   }
 };

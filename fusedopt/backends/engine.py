@@ -11,6 +11,7 @@ class Engine(ABC):
     def __init__(self, bucket):
         self.bucket = bucket
         self.owners = [entry.owner for entry in bucket.entries]
+        self.staged = [entry.staged for entry in bucket.entries if entry.staged]
 
     @staticmethod
     @abstractmethod
@@ -42,7 +43,6 @@ class Engine(ABC):
         self.advance()
         for row in self.bucket.rows:
             row[1] += 1
-        for entry in self.bucket.entries:
-            if entry.staged:
-                entry.staged.write_back()
+        for staged in self.staged:
+            staged.write_back()
         torch.autograd.graph.increment_version(self.owners)

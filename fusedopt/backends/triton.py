@@ -32,8 +32,9 @@ class Triton(Engine):
         if knobs.runtime.interpret:
             on_cpu = device is None or device.type == "cpu"
             return None if on_cpu else "Triton's interpreter (TRITON_INTERPRET=1) runs on CPU tensors only"
-        on_gpu = torch.cuda.is_available() and (device is None or device.type == "cuda")
-        return None if on_gpu else "it runs on CUDA tensors only"
+        if not torch.cuda.is_available():
+            return "torch finds no CUDA device"
+        return None if device is None or device.type == "cuda" else "it runs on CUDA tensors only"
 
     def refresh(self):
         if self.table is None or not self.table.refresh():

@@ -6,20 +6,20 @@ Reddi et al. 2018, https://openreview.net/forum?id=ryQu7f-RZ, Algorithm 2.
 
 from typing import Unpack
 
-from ..math import lerp, maximum, sqrt
+from ..math import maximum, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..validation import check_betas, check_non_negative
 
 
-def adam(g, p, m, v, rate1, beta2, rate2, debias1, root_debias2, eps):
-    m = lerp(m, g, rate1)
+def adam(g, p, m, v, beta1, rate1, beta2, rate2, debias1, root_debias2, eps):
+    m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
     return debias1 * m / (root_debias2 * sqrt(v) + eps), m, v
 
 
-def amsgrad(g, p, m, v, v_max, rate1, beta2, rate2, debias1, root_debias2, eps):
-    m = lerp(m, g, rate1)
+def amsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias1, root_debias2, eps):
+    m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
     v_max = maximum(v_max, v)
     return debias1 * m / (root_debias2 * sqrt(v_max) + eps), m, v, v_max
@@ -65,6 +65,7 @@ class Adam(Optimizer):
     def scalars(self, group, t):
         beta1, beta2 = group["betas"]
         return {
+            "beta1": beta1,
             "rate1": 1 - beta1,
             "beta2": beta2,
             "rate2": 1 - beta2,

@@ -2,15 +2,15 @@
 
 from typing import Unpack
 
-from ..math import lerp, sign
+from ..math import sign
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..validation import check_betas
 
 
-def lion(g, p, m, rate1, rate2):
-    u = sign(lerp(m, g, rate1))
-    return u, lerp(m, g, rate2)
+def lion(g, p, m, beta1, rate1, beta2, rate2):
+    u = sign(beta1 * m + rate1 * g)
+    return u, beta2 * m + rate2 * g
 
 
 LION = Rule(lion, states=("exp_avg",))
@@ -34,4 +34,4 @@ class Lion(Optimizer):
 
     def scalars(self, group, t):
         beta1, beta2 = group["betas"]
-        return {"rate1": 1 - beta1, "rate2": 1 - beta2}
+        return {"beta1": beta1, "rate1": 1 - beta1, "beta2": beta2, "rate2": 1 - beta2}
