@@ -68,6 +68,8 @@ class Cuda(Engine):
             return self._upload(self.host_rows)
         if changed or self.device_rows is None:
             self.device_rows = self._upload(self.host_rows)
+        for tensor in (self.device_rows, self.chunks):  # steps may run on other streams than the one that made these
+            tensor.record_stream(torch.cuda.current_stream(self.bucket.device))
         return self.device_rows
 
     def _upload(self, tensor):

@@ -70,6 +70,9 @@ class Triton(Engine):
             kernel[len(chunks),](self.rows, chunks, *arguments, **constants, **self.kernels.OPTIONS)
         if self._capturing():
             _CAPTURED.extend((self.rows, chunks))
+        elif chunks.is_cuda:  # steps may run on other streams than the one that made these
+            for tensor in (self.rows, chunks):
+                tensor.record_stream(torch.cuda.current_stream(chunks.device))
 
     def _send_words(self):
         """Sends the addresses to the device, unless it has them already."""

@@ -48,7 +48,7 @@ class Adam(Optimizer):
         **options: Unpack[Options],
     ):
         check_non_negative(eps, "epsilon value")
-        check_betas(betas, options.get("foreach"), options.get("capturable"))
+        check_betas(betas, options.get("foreach"), options.get("capturable", False))
         super().__init__(
             params,
             options,
