@@ -25,7 +25,7 @@ $(VENV)/tools: pyproject.toml
 	touch $@
 
 $(VENV)/installed: $(VENV)/tools setup.py CMakeLists.txt $(shell find csrc fusedopt triton_kernels bench -type f -not -name '*.pyc' -not -name '*.json')
-	$(BIN)/pip install --quiet --no-deps --force-reinstall .
+	$(BIN)/pip install --quiet .
 	touch $@
 
 # Rule text to C++ headers, from the sources rather than the installed package.
