@@ -24,7 +24,7 @@ $(VENV)/tools: pyproject.toml
 	$(BIN)/pip install --quiet --group dev
 	touch $@
 
-$(VENV)/installed: $(VENV)/tools setup.py CMakeLists.txt $(shell find csrc fusedopt triton_kernels bench -type f -not -name '*.pyc' -not -name '*.json')
+$(VENV)/installed: $(VENV)/tools Makefile setup.py CMakeLists.txt $(shell find csrc fusedopt triton_kernels bench -type f -not -name '*.pyc' -not -name '*.json')
 	$(BIN)/pip install --quiet .
 	touch $@
 
