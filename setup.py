@@ -18,14 +18,14 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).parent.resolve()
 
 
-def dlpack_hints():
-    """Folders that may hold dlpack/dlpack.h with the exchange API: the tvm-ffi package's, or torch's own copy."""
-    hints = []
-    for package, folder in (("tvm_ffi", "include"), ("torch", "include"), ("torch", "include/ATen")):
+def dlpack_include():
+    """The folder of a dlpack.h that has the exchange API: the tvm-ffi package's, or torch's own copy."""
+    for package, folder in (("tvm_ffi", "include/dlpack"), ("torch", "include/ATen")):
         spec = importlib.util.find_spec(package)
-        if spec and spec.origin:
-            hints.append(str(Path(spec.origin).parent / folder))
-    return hints
+        header = Path(spec.origin).parent / folder / "dlpack.h" if spec and spec.origin else None
+        if header and header.exists() and "DLPackExchangeAPI" in header.read_text():
+            return str(header.parent)
+    raise SystemExit("fusedopt: no dlpack.h with the exchange API; install apache-tvm-ffi, a build requirement")
 
 
 class CMakeBuild(build_ext):
@@ -45,7 +45,8 @@ class CMakeBuild(build_ext):
             f"-DCMAKE_INSTALL_PREFIX={prefix}",
             f"-DPython_EXECUTABLE={sys.executable}",
             f"-Dpybind11_DIR={pybind11.get_cmake_dir()}",
-            f"-DFUSEDOPT_DLPACK_HINTS={';'.join(dlpack_hints())}",
+            f"-DDLPACK_INCLUDE_DIR={dlpack_include()}",
+            f"-DCMAKE_MAKE_PROGRAM={shutil.which('ninja')}",  # an isolated build has another one every time
             f"-DFUSEDOPT_CUDA={os.environ.get('FUSEDOPT_CUDA', 'AUTO')}",
             *shlex.split(os.environ.get("CMAKE_ARGS", "")),
         ]  # fmt: skip

@@ -1,7 +1,7 @@
 // A torch tensor as DLPack describes it: no torch header, so that one binary serves all torch versions from 2.10.
 #pragma once
 #include <Python.h>
-#include <dlpack/dlpack.h>
+#include <dlpack.h>
 
 #include "row.h"
 
