@@ -142,6 +142,7 @@ def played(played_module, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device", lambda device: contextlib.nullcontext())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=0))
     monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda tensor, stream: None)
 
 
 SIZES = (0, 1, 7, 8, 9, 15, 2047, 2056, 8191, 8192, 8193, 16404)

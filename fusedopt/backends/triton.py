@@ -32,9 +32,9 @@ class Triton(Engine):
         if knobs.runtime.interpret:
             on_cpu = device is None or device.type == "cpu"
             return None if on_cpu else "Triton's interpreter (TRITON_INTERPRET=1) runs on CPU tensors only"
-        if not torch.cuda.is_available():
-            return "torch finds no CUDA device"
-        return None if device is None or device.type == "cuda" else "it runs on CUDA tensors only"
+        if device is not None and device.type != "cuda":
+            return "it runs on CUDA tensors only"
+        return None if torch.cuda.is_available() else "torch finds no CUDA device"
 
     def refresh(self):
         if self.table is None or not self.table.refresh():
