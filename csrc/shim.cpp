@@ -118,10 +118,25 @@ struct Layout {
   }
 };
 
+const Layout& python_layout() {
+  static const Layout found;
+  return found;
+}
+
 }  // namespace
 
+bool is_at(PyObject* tensor, const void* address, const DLDataType& dtype) {
+  if (python_layout().offset < 0) return false;
+  const Handle handle = reinterpret_cast<char*>(tensor) + python_layout().offset;
+  void* data = nullptr;
+  int32_t type = 0;
+  if (shim().data_ptr(handle, &data) || shim().dtype(handle, &type)) return false;
+  const DLDataType found = shim().dlpack(type);
+  return data == address && found.code == dtype.code && found.bits == dtype.bits;
+}
+
 Read view_through_shim(PyObject* tensor, DLTensor& view, bool maybe_sparse) {
-  static const Layout python;
+  const Layout& python = python_layout();
   if (python.offset < 0) return Read::kUnavailable;
   if (!PyObject_TypeCheck(tensor, python.tensor_type)) return Read::kFailed;
   const Shim& torch = shim();

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "row.h"
+#include "tensor.h"
 
 namespace fusedopt {
 
@@ -37,16 +38,35 @@ class Table {
  private:
   struct Entry {
     PyObject *param, *grad, *states, *record;
+    uint64_t layout = 0;  // of the parameter
     void* step = nullptr;
     bool step_is_double = false;
   };
+  // Where a tensor lay in the last step: its Python object, and its sizes, which are inside torch's object. Small
+  // tensors are scattered over memory, and reading many is bound by its latency; these are fetched ahead, never
+  // followed.
+  struct Footprint {
+    const void* object = nullptr;
+    const char* shape = nullptr;
+    const void* address = nullptr;
+    DLDataType dtype = {};
+  };
+  size_t tensors_per_entry() const { return keys_.size() + kFirstState; }  // gradient, parameter, states, step count
+  void prefetch(size_t entry) const;
+  bool view(PyObject* tensor, DLTensor& view, bool maybe_sparse = false);
+  // Whether a state or step count is the object that it was, with memory and dtype as they were: then its layout is
+  // too.
+  bool is_as_before(PyObject* tensor);
   bool read(Entry& entry, Row& row, const std::vector<double>& steps);
   bool read_step(Entry& entry, double expected);
+  static double count_of(const Entry& entry);
   void split();
 
   std::vector<Entry> entries_;
   std::vector<PyObject*> keys_;
   std::vector<Row> rows_;
+  std::vector<Footprint> footprints_;
+  size_t seen_ = 0;
   std::vector<Chunk> chunks_;
   std::vector<int64_t> tasks_;
   bool counts_steps_, planned_ = false;

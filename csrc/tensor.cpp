@@ -78,6 +78,16 @@ bool is_dense(const DLTensor& view) {
   return true;
 }
 
+uint64_t layout_hash(const DLTensor& view) {
+  constexpr uint64_t prime = 0x9e3779b97f4a7c15;
+  uint64_t hash = static_cast<uint64_t>(view.device.device_type) << 32 | static_cast<uint32_t>(view.device.device_id);
+  for (int i = 0; i < view.ndim; ++i) {
+    hash = (hash ^ static_cast<uint64_t>(view.shape[i])) * prime;
+    hash = (hash ^ hash >> 29 ^ static_cast<uint64_t>(view.strides ? view.strides[i] : 0)) * prime;
+  }
+  return hash;
+}
+
 bool same_layout(const DLTensor& a, const DLTensor& b) {
   if (a.ndim != b.ndim || a.device.device_type != b.device.device_type || a.device.device_id != b.device.device_id)
     return false;

@@ -16,6 +16,8 @@ bool is_supported(const DLDataType& dtype, DType& out);
 int64_t count(const DLTensor& view);
 // Whether the tensor fills its memory without gaps or overlaps, in any order of its dimensions.
 bool is_dense(const DLTensor& view);
+// A number that tells layouts apart: of device, shape and strides.
+uint64_t layout_hash(const DLTensor& view);
 // Equal shapes, and equal strides wherever a dimension is longer than one.
 bool same_layout(const DLTensor& a, const DLTensor& b);
 
