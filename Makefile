@@ -37,11 +37,11 @@ format: $(VENV)/tools
 	$(BIN)/ruff check --fix .
 	$(BIN)/clang-format -i $(FORMATTED)
 
-check: $(VENV)/tools
+check: $(VENV)/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/clang-format --dry-run --Werror $(FORMATTED)
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # On a machine with a GPU that has torch already; writes to $$OUT, else to bench/results.
 gpu:
