@@ -23,4 +23,10 @@ struct Row {
 };
 static_assert(sizeof(Row) == 80, "Triton's table addresses rows as ten 64-bit words");
 
+// Elements [begin, end) of one row.
+struct Chunk {
+  int32_t row;
+  int64_t begin, end;
+};
+
 }  // namespace fusedopt

@@ -153,27 +153,34 @@ void Table::split() {
   tasks_.push_back(static_cast<int64_t>(chunks_.size()));
 }
 
-Roster::Roster(const py::list& groups, const py::dict& state, const py::list& idle)
-    : pointers_(pointers(groups, state)) {
+namespace {
+
+// Calls visit with every group, parameter, and entry of the state, until it returns false; tells whether it never did.
+template <class Visit>
+bool visit_all(const py::list& groups, const py::dict& state, Visit visit) {
+  static PyObject* params = PyUnicode_InternFromString("params");
+  for (py::handle group : groups) {
+    if (!visit(group.ptr())) return false;
+    for (py::handle p : py::reinterpret_borrow<py::object>(PyDict_GetItemWithError(group.ptr(), params)))
+      if (!visit(p.ptr())) return false;
+  }
+  PyObject *key, *value;
+  for (Py_ssize_t at = 0; PyDict_Next(state.ptr(), &at, &key, &value);)
+    if (!visit(key) || !visit(value)) return false;
+  return true;
+}
+
+}  // namespace
+
+Roster::Roster(const py::list& groups, const py::dict& state, const py::list& idle) {
+  visit_all(groups, state, [&](PyObject* object) { return pointers_.push_back(object), true; });
   for (py::handle p : idle) idle_.push_back(p.ptr());
 }
 
-std::vector<PyObject*> Roster::pointers(const py::list& groups, const py::dict& state) {
-  std::vector<PyObject*> found;
-  for (py::handle group : groups) {
-    found.push_back(group.ptr());
-    for (py::handle p : group["params"]) found.push_back(p.ptr());
-  }
-  PyObject *key, *value;
-  for (Py_ssize_t at = 0; PyDict_Next(state.ptr(), &at, &key, &value);) {
-    found.push_back(key);
-    found.push_back(value);
-  }
-  return found;
-}
-
 bool Roster::unchanged(const py::list& groups, const py::dict& state) const {
-  if (pointers(groups, state) != pointers_) return false;
+  size_t n = 0;
+  const auto known = [&](PyObject* object) { return n < pointers_.size() && pointers_[n++] == object; };
+  if (!visit_all(groups, state, known) || n != pointers_.size()) return false;
   return std::all_of(idle_.begin(), idle_.end(), [](PyObject* p) {
     auto grad = py::reinterpret_steal<py::object>(PyObject_GetAttr(p, grad_name()));
     return grad && grad.is_none();

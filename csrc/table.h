@@ -9,11 +9,6 @@
 
 namespace fusedopt {
 
-struct Chunk {
-  int32_t row;
-  int64_t begin, end;  // elements
-};
-
 // Tensors and records are borrowed: the Python engine that made the table keeps them alive, so that Python's garbage
 // collector can see every reference cycle through them.
 class Table {
@@ -80,7 +75,6 @@ class Roster {
   bool unchanged(const pybind11::list& groups, const pybind11::dict& state) const;
 
  private:
-  static std::vector<PyObject*> pointers(const pybind11::list& groups, const pybind11::dict& state);
   std::vector<PyObject*> pointers_, idle_;
 };
 

@@ -65,12 +65,10 @@ void cpu_step(const Table& table, const std::string& rule, bool fp64, const doub
   const StepKernel kernel = fp64 ? find(rule).fp64 : find(rule).fp32;
   const int64_t tasks = static_cast<int64_t>(table.tasks().size()) - 1;
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tasks > 1)
-  for (int64_t task = 0; task < tasks; ++task)
-    for (int64_t c = table.tasks()[task]; c < table.tasks()[task + 1]; ++c) {
-      const Chunk& chunk = table.chunks()[c];
-      const Row& row = table.rows()[chunk.row];
-      kernel(row, scalars + row.scalars * columns, coefficient, chunk.begin, chunk.end);
-    }
+  for (int64_t task = 0; task < tasks; ++task) {
+    const int64_t first = table.tasks()[task], end = table.tasks()[task + 1];
+    kernel({table.rows().data(), table.chunks().data() + first, end - first, scalars, columns, coefficient});
+  }
 }
 
 double cpu_sum_squares(const Table& table, bool fp64, int threads) {

@@ -3,6 +3,7 @@
 #include "../rules/layout.h"
 #include "../rules/modifiers.h"
 #include "codecs.h"
+#include "kernels.h"
 #include "vec.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
@@ -63,16 +64,29 @@ FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
 }
 
 template <class Rule, class T>
-void step(const Row& row, const double* scalars, double coefficient, int64_t begin, int64_t end) {
-  const Scalars<Rule, T> k(scalars, coefficient);
+void step_chunk(const Scalars<Rule, T>& k, Stream<T>* stream, const Row& row, const Chunk& chunk) {
   constexpr int streams = kFirstState + Rule::states;
-  Stream<T> stream[streams];
-  for (int64_t offset = begin; offset < end; offset += kBlock) {
-    const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
+  for (int64_t offset = chunk.begin; offset < chunk.end; offset += kBlock) {
+    const int count = chunk.end - offset < kBlock ? static_cast<int>(chunk.end - offset) : kBlock;
     T* at[streams];
     for (int s = 0; s < streams; ++s) at[s] = stream[s].open(row.stream[s], row.dtype(s), offset, count);
     for (int i = 0; i < count; i += Vec<T>::lanes) update<Rule, T>(k, at, i);
     for (int s = kParam; s < streams; ++s) stream[s].close(at[s], row.stream[s], row.dtype(s), offset, count);
+  }
+}
+
+template <class Rule, class T>
+void step(const Work& work) {
+  constexpr int streams = kFirstState + Rule::states, ahead = 8;
+  Stream<T> stream[streams];
+  Scalars<Rule, T> k(work.scalars + work.rows[work.chunks[0].row].scalars * work.columns, work.coefficient);
+  for (int64_t c = 0; c < work.count; ++c) {
+    if (c + ahead < work.count)  // small tensors are scattered: fetch their memory before it is needed
+      for (int s = 0; s < streams; ++s) __builtin_prefetch(work.rows[work.chunks[c + ahead].row].stream[s], 1);
+    const Row& row = work.rows[work.chunks[c].row];
+    if (c > 0 && row.scalars != work.rows[work.chunks[c - 1].row].scalars)
+      k = Scalars<Rule, T>(work.scalars + row.scalars * work.columns, work.coefficient);
+    step_chunk<Rule, T>(k, stream, row, work.chunks[c]);
   }
 }
 

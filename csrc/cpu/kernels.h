@@ -4,7 +4,17 @@
 
 namespace fusedopt {
 
-using StepKernel = void (*)(const Row& row, const double* scalars, double coefficient, int64_t begin, int64_t end);
+// What a kernel steps in one call. Every gradient is multiplied by coefficient.
+struct Work {
+  const Row* rows;
+  const Chunk* chunks;
+  int64_t count;          // chunks
+  const double* scalars;  // a (rows, columns) table
+  int columns;
+  double coefficient;
+};
+
+using StepKernel = void (*)(const Work& work);
 using SumSquaresKernel = double (*)(const Row& row, int64_t begin, int64_t end);
 
 struct RuleKernels {
