@@ -3,7 +3,10 @@
 One row per configuration; every property test runs over this table.
 """
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 
@@ -12,7 +15,7 @@ import fusedopt
 
 @dataclass(frozen=True)
 class Case:
-    cls: type
+    cls: Callable
     options: dict = field(default_factory=dict)
     reference: type | None = None  # default: the class of the same name in torch.optim
     reference_options: dict | None = None  # default: the same options
@@ -20,8 +23,17 @@ class Case:
     def __str__(self):
         return "-".join([self.cls.__name__, *(f"{k}={v}" for k, v in self.options.items())])
 
+    @property
+    def sums(self):
+        """Whether engines may differ from eager by the order in which they add; a maximum has no order."""
+        params = [torch.zeros(shape) for shape in ((6,), (4, 3))]
+        optimizer = self.build(params)
+        rules = [optimizer.layout(optimizer.param_groups[0], p)[0] for p in params]
+        return any("mean" in (x.reduction or "") for rule in rules for x in rule.stages.temporaries)
+
     def build(self, params, **more):
-        return self.cls(params, **self.options, **more)
+        """The optimizer; the case's own options win over ``more``."""
+        return self.cls(params, **{**more, **self.options})
 
     def build_reference(self, params):
         cls = self.reference or getattr(torch.optim, self.cls.__name__)
@@ -66,6 +78,199 @@ class ReferenceCautiousAdamW(torch.optim.Optimizer):
                 p.sub_(group["lr"] * (u + group["weight_decay"] * p))
 
 
+class Reference(torch.optim.Optimizer):
+    """One paper in float64: ``direction`` of the gradient, times lr; then the options that all our classes share."""
+
+    options: ClassVar[dict]
+
+    def __init__(self, params, **options):
+        shared = dict(maximize=False, weight_decay=0.0, decoupled_weight_decay=False, cautious=False)
+        super().__init__(params, {**shared, **self.options, **options})
+
+    def direction(self, g, p, t, state, group):
+        raise NotImplementedError
+
+    def decay(self, p, t, group):
+        return group["lr"] * group["weight_decay"]
+
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for p in group["params"]:
+                if p.numel():
+                    self._step(p, self.state[p], group)
+
+    def _step(self, p, state, group):
+        t = state.setdefault("step", 1)  # of the step to come, as SMMF's authors count
+        g = -p.grad if group["maximize"] else p.grad
+        if not group["decoupled_weight_decay"]:
+            g = g + group["weight_decay"] * p
+        u = self.direction(g, p, t, state, group)
+        if group["cautious"]:
+            u = u * (u * g > 0)
+        decay = self.decay(p, t, group) if group["decoupled_weight_decay"] else 0.0
+        p.sub_(group["lr"] * u + decay * p)
+        state["step"] = t + 1
+
+
+def average(state, key, x, beta):
+    state[key] = beta * state.get(key, 0) + (1 - beta) * x
+    return state[key]
+
+
+def root_mean_square(x):
+    return x.square().mean().sqrt().item()
+
+
+class ReferenceAdafactor(Reference):
+    """arXiv:1804.04235, Algorithms 4 and 5, with the options of transformers' class; lr is part of the direction."""
+
+    options: ClassVar = dict(lr=1e-2, beta2_decay=-0.8, eps=(1e-30, 1e-3), d=1.0, beta1=None, scale_parameter=True,
+                             relative_step=True, warmup_init=False, flatten=False, hf_decay=False,
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def size(self, p, t, group):
+        largest = 1e-6 * t if group["warmup_init"] else group["lr"]
+        rate = min(largest, t**-0.5) if group["relative_step"] else group["lr"]
+        return rate * max(group["eps"][1], root_mean_square(p)) if group["scale_parameter"] else rate
+
+    def decay(self, p, t, group):
+        return group["weight_decay"] * (self.size(p, t, group) if group["hf_decay"] else group["lr"])
+
+    def direction(self, g, p, t, state, group):
+        x = g.flatten(1) if group["flatten"] and g.dim() > 1 else g
+        u = x / self.variance(x * x + group["eps"][0], 1 - t ** group["beta2_decay"], state).sqrt()
+        u = u * self.size(p, t, group) / max(1, root_mean_square(u) / group["d"])
+        if group["beta1"] is not None:
+            u = average(state, "exp_avg", u, group["beta1"])
+        return u.reshape(g.shape) / group["lr"]
+
+    def variance(self, s, beta2, state):
+        if s.dim() < 2:
+            return average(state, "variance", s, beta2)
+        row = average(state, "row_var", s.mean(-1, keepdim=True), beta2)
+        col = average(state, "col_var", s.mean(-2, keepdim=True), beta2)
+        return row * col / row.mean(-2, keepdim=True)
+
+
+class TorchAdafactor(torch.optim.Adafactor):
+    """torch's own, which cannot step empty tensors."""
+
+    def __init__(self, params, **options):
+        super().__init__([p for p in params if p.numel()], **options)
+
+
+class ReferenceSM3(Reference):
+    """arXiv:1901.11150, Algorithms SM3-I and SM3-II, over the rows and columns of (first dimension, all others)."""
+
+    options: ClassVar = dict(lr=0.1, momentum=0.0, eps=1e-30, variant="II")
+
+    def direction(self, g, p, t, state, group):
+        u = g / (self.bound(g * g, state, group["variant"]).reshape(g.shape) + group["eps"]).sqrt()
+        return average(state, "exp_avg", u, group["momentum"])
+
+    def bound(self, s, state, variant):
+        if s.dim() < 2:
+            state["sum"] = state.get("sum", 0) + s
+            return state["sum"]
+        s = s.flatten(1)
+        row, col = state.setdefault("row", s.new_zeros(len(s), 1)), state.setdefault("col", s.new_zeros(s[:1].shape))
+        if variant == "I":
+            row += s.amax(1, keepdim=True)
+            col += s.amax(0, keepdim=True)
+            return torch.minimum(row, col)
+        v = torch.minimum(row, col) + s
+        state.update(row=v.amax(1, keepdim=True), col=v.amax(0, keepdim=True))
+        return v
+
+
+class ReferenceAmos(Reference):
+    """arXiv:2210.11693, Algorithm 1, with the authors' epsilon and extra_l2; lr is part of the direction."""
+
+    options: ClassVar = dict(lr=1e-3, eta="auto", beta=0.999, momentum=0.0, extra_l2=0.0, c_coef=0.25, d_coef=0.25,
+                             eps=2.0**-125, reduction="row")  # fmt: skip
+
+    def direction(self, g, p, t, state, group):
+        xi, beta = group["lr"], group["beta"]
+        eta = group["eta"] if group["eta"] != "auto" else 0.5 if p.dim() < 2 else math.sqrt(2 / p[0].numel())
+        over = tuple(range(1, p.dim())) if group["reduction"] == "row" and p.dim() > 1 else tuple(range(p.dim()))
+        q = (g * g).mean(over, keepdim=True) if over else g * g
+        b = state.get("b", 0)
+        w = (1 - beta**t) / average(state, "v", q, beta).clamp(min=group["eps"])
+        gamma = (1 + group["c_coef"] * xi**0.5 * b) ** -0.5 * xi**2 * w * q
+        shrink = 1 / (1 + group["d_coef"] * (xi * eta) ** 0.5 * b)
+        u = shrink * (xi * eta * w.sqrt() * g + (gamma / 2 + group["extra_l2"]) * p)
+        state["b"] = b + gamma * (1 + b)
+        return average(state, "exp_avg", u, group["momentum"]) / xi
+
+
+def square_shape(n):
+    """arXiv:2412.08894, Algorithm 2."""
+    cols = max(i for i in range(1, math.isqrt(n) + 1) if n % i == 0)
+    return n // cols, cols
+
+
+def compress(x):
+    """Algorithm 4: sums of rows and of columns; those of the shorter side sum to 1."""
+    row, col = x.sum(1), x.sum(0)
+    short = row if len(row) < len(col) else col
+    short /= short.sum() if short.sum() != 0 else 1
+    return row, col
+
+
+def decompress(factors, sign=None):
+    """Algorithm 3."""
+    x = torch.outer(*factors)
+    return x if sign is None else torch.where(sign, x, -x)
+
+
+class ReferenceSMMF(Reference):
+    """arXiv:2412.08894, Algorithm 1; its state is what the authors' code keeps."""
+
+    options: ClassVar = dict(lr=1e-3, beta=0.9, eps=1e-8, decay_rate=-0.5, growth_rate=0.999, vector_reshape=True,
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def direction(self, g, p, t, state, group):
+        rate2, beta, eps = t ** group["decay_rate"], group["beta"], group["eps"]
+        beta1 = None if beta is None else beta * group["growth_rate"] ** (t - 1)
+        if not group["vector_reshape"] and g.squeeze().dim() == 1:
+            v = average(state, "momentum_v", g * g, 1 - rate2)
+            return (g if beta1 is None else average(state, "momentum_m", g, beta1)) / (v.sqrt() + eps)
+        shape = state.setdefault("effective_shape", square_shape(g.numel()))
+        x = m = g.reshape(shape)
+        zeros = tuple(g.new_zeros(n) for n in shape)
+        v = (1 - rate2) * decompress(state.get("momentum_v", zeros)) + rate2 * x * x
+        state["momentum_v"] = compress(v)
+        if beta1 is not None:
+            m = beta1 * decompress(state.get("momentum_m", zeros), state.get("sign", x > x)) + (1 - beta1) * x
+            state.update(momentum_m=compress(m.abs()), sign=m > 0)
+        return (m / (v.sqrt() + eps)).reshape(g.shape)
+
+
+class Rank1:
+    """Mixed into a dense optimizer: after every step its moments are what factors and signs keep of them."""
+
+    def step(self):
+        super().step()
+        for record in self.state.values():
+            for key in record.keys() & {"exp_avg", "exp_avg_sq", "momentum_buffer"}:
+                if record[key].numel():
+                    x = record[key].reshape(square_shape(record[key].numel()))
+                    record[key].copy_(decompress(compress(x.abs()), x > 0).reshape(record[key].shape))
+
+
+class Rank1AdamW(Rank1, torch.optim.AdamW):
+    pass
+
+
+class Rank1SGD(Rank1, torch.optim.SGD):
+    pass
+
+
+class Rank1Lion(Rank1, ReferenceLion):
+    pass
+
+
 class ClippedAdamW(torch.optim.AdamW):
     """torch's clipping followed by torch's step; it changes the gradients, ours does not."""
 
@@ -99,4 +304,61 @@ CASES = [
     Case(fusedopt.SGD, dict(momentum=0.9, nesterov=True, maximize=True)),
     Case(fusedopt.Lion, {}, ReferenceLion),
     Case(fusedopt.Lion, dict(lr=0.1, betas=(0.5, 0.8), weight_decay=0.1, maximize=True), ReferenceLion),
+    *(
+        Case(fusedopt.Adafactor, dict(second_moment_form="torch", **options), TorchAdafactor, options)
+        for options in (
+            {},
+            dict(weight_decay=0.1, maximize=True),
+            dict(lr=0.1, beta2_decay=-0.5, eps=(1e-3, 1e-2), d=2.0),
+        )
+    ),
+    Case(fusedopt.Adafactor, dict(second_moment_form="torch", beta1=0.9), ReferenceAdafactor, dict(beta1=0.9)),
+    Case(fusedopt.Adafactor, {}, ReferenceAdafactor),
+    Case(fusedopt.Adafactor, dict(factor_mode="flatten", beta1=0.9), ReferenceAdafactor, dict(flatten=True, beta1=0.9)),
+    Case(fusedopt.Adafactor, dict(lr=0.05, relative_step=False, scale_parameter=False, d=math.inf), ReferenceAdafactor),
+    Case(fusedopt.Adafactor, dict(warmup_init=True, eps=(1e-2, 0.5), maximize=True), ReferenceAdafactor),
+    Case(
+        fusedopt.Adafactor,
+        dict(weight_decay=0.1, decoupled_weight_decay=False, cautious=True),
+        ReferenceAdafactor,
+    ),
+    Case(
+        fusedopt.Adafactor,
+        dict(second_moment_form="hf", weight_decay=0.1),
+        ReferenceAdafactor,
+        dict(hf_decay=True, weight_decay=0.1),
+    ),
+    Case(
+        fusedopt.Adafactor.from_hf,
+        dict(lr=0.05, relative_step=False, beta1=0.9, clip_threshold=0.5, decay_rate=-0.5),
+        ReferenceAdafactor,
+        dict(lr=0.05, relative_step=False, beta1=0.9, d=0.5, beta2_decay=-0.5),
+    ),
+    Case(fusedopt.SMMF, {}, ReferenceSMMF),
+    Case(
+        fusedopt.SMMF,
+        dict(lr=0.1, beta=0.5, eps=1e-3, weight_decay=0.1, decay_rate=-0.8, growth_rate=0.9, maximize=True),
+        ReferenceSMMF,
+    ),
+    Case(
+        fusedopt.SMMF,
+        dict(beta=None, weight_decay=0.1, weight_decay_mode="adam"),
+        ReferenceSMMF,
+        dict(beta=None, weight_decay=0.1, decoupled_weight_decay=False),
+    ),
+    Case(fusedopt.SMMF, dict(vector_reshape=False), ReferenceSMMF),
+    Case(fusedopt.AdamW, dict(state_format="nnmf"), Rank1AdamW, {}),
+    Case(fusedopt.Lion, dict(state_format="nnmf", weight_decay=0.1), Rank1Lion, dict(weight_decay=0.1)),
+    *(
+        Case(fusedopt.SGD, dict(state_format="nnmf", **options), Rank1SGD, options)
+        for options in (dict(momentum=0.9, dampening=0.3), dict(momentum=0.9, nesterov=True))
+    ),
+    Case(fusedopt.SM3, {}, ReferenceSM3),
+    Case(fusedopt.SM3, dict(momentum=0.9, weight_decay=0.1, maximize=True), ReferenceSM3),
+    Case(fusedopt.SM3, dict(variant="I", decoupled_weight_decay=True, weight_decay=0.1), ReferenceSM3),
+    Case(fusedopt.SM3, dict(variant="I", momentum=0.5, eps=0.1), ReferenceSM3),
+    Case(fusedopt.Amos, {}, ReferenceAmos),
+    Case(fusedopt.Amos, dict(lr=0.1, beta=0.9, momentum=0.9, extra_l2=0.1), ReferenceAmos),
+    Case(fusedopt.Amos, dict(lr=0.1, eta=0.3, reduction="tensor", c_coef=0.5, d_coef=2.0, eps=0.1), ReferenceAmos),
+    Case(fusedopt.Amos, dict(reduction="tensor", momentum=0.5, maximize=True), ReferenceAmos),
 ]

@@ -1,6 +1,7 @@
 """State moved to and from torch, saved, loaded, pickled and copied."""
 
 import copy
+import functools
 import io
 import pickle
 
@@ -14,25 +15,28 @@ import fusedopt
 # --- checkpoints of torch ---
 
 
-def to_ours(twins, case):
+def to_ours(twins, build):
     twins.ours = [p.detach().clone().requires_grad_() for p in twins.theirs]
-    twins.optimizer = case.cls(twins.ours, lr=9.0)
+    twins.optimizer = build(twins.ours, lr=9.0)
     twins.optimizer.load_state_dict(twins.reference.state_dict())
 
 
-def to_torch(twins, case):
+def to_torch(twins, build):
     twins.theirs = [p.detach().clone().requires_grad_() for p in twins.ours]
-    twins.reference = getattr(torch.optim, case.cls.__name__)(twins.theirs, lr=9.0)
+    twins.reference = type(twins.reference)(twins.theirs, lr=9.0)
     twins.reference.load_state_dict(copy.deepcopy(twins.optimizer.state_dict()))  # torch aliases what it loads
 
 
-@pytest.mark.parametrize("routes", [[to_ours], [to_torch], [to_ours, to_torch, to_ours]], ids=["in", "out", "round"])
+ROUTES = {"in": [to_ours], "out": [to_torch], "round": [to_ours, to_torch, to_ours]}
+
+
+@pytest.mark.parametrize("routes", ROUTES.values(), ids=ROUTES)
 @pytest.mark.parametrize("case", TWINS, ids=str)
 def test_checkpoints_move_both_ways(backend, case, routes):
     twins = Twins(case)
     twins.step(3)
     for route in routes:
-        route(twins, case)
+        route(twins, case.cls)
         twins.step(2)
         twins.assert_equal()
 
@@ -45,6 +49,48 @@ def test_checkpoint_has_torchs_keys(backend, case):
     assert {i: list(record) for i, record in ours["state"].items()} == {i: list(r) for i, r in theirs["state"].items()}
     for group, expected in zip(ours["param_groups"], theirs["param_groups"], strict=True):
         assert {key: group[key] for key in expected} == expected
+
+
+TORCH_FORM = {"second_moment_form": "torch"}
+
+
+class AdafactorTwins(Twins):
+    """Torch's class cannot step empty tensors, and ours has another arithmetic unless told to use torch's."""
+
+    def __init__(self, dtype=torch.float64):
+        options = {"weight_decay": 0.1, "eps": (1e-8, 1e-3)}
+        self.theirs, self.ours = (parameters(((7, 5), (5,), (), (1, 9), (4, 2, 3)), dtype) for _ in range(2))
+        self.reference = torch.optim.Adafactor(self.theirs, **options)
+        self.optimizer = fusedopt.Adafactor(self.ours, **TORCH_FORM, **options)
+        self.steps = 0
+
+
+@pytest.mark.parametrize("routes", ROUTES.values(), ids=ROUTES)
+def test_checkpoints_of_adafactor_move_both_ways(backend, routes):
+    twins = AdafactorTwins()
+    twins.step(3)
+    twins.assert_equal()
+    for route in routes:
+        route(twins, functools.partial(fusedopt.Adafactor, **TORCH_FORM))
+        twins.step(2)
+        twins.assert_equal()
+        found, expected = records(twins.optimizer, twins.ours), records(twins.reference, twins.theirs)
+        assert [list(record) for record in found] == [list(record) for record in expected]
+
+
+def test_adafactor_widens_the_statistics_of_torchs_bfloat16(backend):
+    twins = AdafactorTwins(torch.bfloat16)
+    twins.step(3)
+    saved = copy.deepcopy(twins.reference.state_dict()["state"])
+    to_ours(twins, functools.partial(fusedopt.Adafactor, **TORCH_FORM))
+    assert saved[0]["row_var"].dtype == torch.bfloat16
+    twins.step()
+    rate, mean = 4**-0.8, {"row_var": lambda s: s.mean(-1, True), "col_var": lambda s: s.mean(-2, True)}
+    for i, record in enumerate(records(twins.optimizer, twins.ours)):
+        s = twins.ours[i].grad.double().square()
+        for key in record.keys() - {"step"}:
+            expected = (1 - rate) * saved[i][key].double() + rate * mean.get(key, lambda s: s)(s)
+            torch.testing.assert_close(record[key], expected.float(), rtol=1e-6, atol=0)
 
 
 def old_counts(saved):
@@ -107,7 +153,7 @@ def test_resuming_equals_not_stopping(backend, case, dtype, state_format):
     optimizer = case.build(params, state_format=state_format)
     train(optimizer, params, 3)
     resumed = [p.detach().clone().requires_grad_() for p in params]
-    other = case.cls(resumed, lr=9.0)
+    other = type(optimizer)(resumed, lr=9.0)
     other.load_state_dict(through_file(optimizer.state_dict()))
     for found, expected in zip(records(other, resumed), records(optimizer, params), strict=True):
         assert_same_bits(found, expected)  # dtypes too
@@ -254,6 +300,12 @@ def test_counts_survive_another_default_dtype(backend, default):
 # --- pickling, copying, distributed checkpoints ---
 
 CLIPPED = {"max_grad_norm": 1.0}
+FACTORED = [
+    Case(fusedopt.Adafactor, {"beta1": 0.9}),
+    Case(fusedopt.SMMF),
+    Case(fusedopt.SM3, {"momentum": 0.9}),
+    Case(fusedopt.Amos),
+]
 COPIES = {
     "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
     "deepcopy": copy.deepcopy,
@@ -268,7 +320,7 @@ def _saved(pair):
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED)], ids=str)
+@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED), *FACTORED], ids=str)
 def test_copies_between_steps(backend, case, way):
     params, expected = parameters(), parameters()
     optimizer = case.build(params)
@@ -300,7 +352,7 @@ def test_pickle_of_an_older_release(backend):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1})], ids=str)
+@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED], ids=str)
 def test_distributed_checkpoint(backend, case, flat):
     dcp = pytest.importorskip("torch.distributed.checkpoint.state_dict")
     options = dcp.StateDictOptions(flatten_optimizer_state_dict=flat)

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from fusedopt import emit
-from fusedopt.math import maximum, sqrt
+from fusedopt.math import maximum, row_mean, select, sqrt
 from fusedopt.rule import Rule
 
 HEADERS = Path(__file__).parent.parent / "csrc" / "rules"
@@ -16,46 +17,97 @@ def test_headers_are_up_to_date():
     assert committed == emit.headers(), "run `make rules`"
 
 
-def test_text():
+def assert_lines(rule, expected):
+    lines = [line.strip() for line in emit.rule_text(rule).splitlines()]
+    assert [line for line in expected if line not in lines] == []
+
+
+def test_text_of_a_rule_of_elements():
     def sample(g, p, m, rate):
-        """A docstring is no statement."""
+        """What is used twice is computed once; the direction is the return value."""
         m = maximum(m, (1 - rate) * g)
         root = sqrt(m / 2)
         return -root * (p + 0.5), m
 
-    text = emit.rule_text(Rule(sample, states=("exp_avg",)))
-    for line in (
-        "FUSEDOPT_INLINE static F update(F g, F p, F* s, const F* k) {",
-        "F m = s[0];",
-        "const F rate = k[0];",
-        "m = maximum(m, (F(1) - rate) * g);",
-        "F root = sqrt(m / F(2));",
-        "s[0] = m;",
-        "return -root * (p + F(0.5));",
-    ):
-        assert line in text
+    assert_lines(
+        Rule(sample, {"exp_avg": "signed"}),
+        [
+            "static constexpr int states = 1, scalars = 1;",
+            "FUSEDOPT_INLINE static F update(F g, F p, F* s, const F* k) {",
+            "const F m = s[0];",
+            "const F rate = k[0];",
+            "const F new_m = maximum(m, (F(1) - rate) * g);",
+            "s[0] = new_m;",
+            "return -sqrt(new_m / F(2)) * (p + F(0.5));",
+        ],
+    )
+
+
+def test_text_of_a_rule_with_sums():
+    """A sweep that adds up, a loop over rows that keeps the new state, and the sweep that writes."""
+
+    def sample(g, p, r, c, rate):
+        r = r + row_mean(g * g + rate)
+        return g / sqrt(r * c), r, c
+
+    assert_lines(
+        Rule(sample, {"rows": "row", "columns": "col"}),
+        [
+            "static constexpr int slot_count = 4;",  # r, c, the mean, the new r
+            "sum[0] = g * g + rate;",
+            "out[0] = r + row_mean2;",
+            "return g / sqrt(row3 * c);",
+            "using List = Kernels<kernel0, kernel1, kernel2>;",
+        ],
+    )
+
+
+def test_helpers_come_apart():
+    def smooth(x, rate):
+        return select(x >= 0, x, rate * x)
+
+    def sample(g, p, rate):
+        return smooth(smooth(g, rate), 0.25)
+
+    assert_lines(
+        Rule(sample), ["const F x1 = select(g >= F(0), g, rate * g);", "return select(x1 >= F(0), x1, F(0.25) * x1);"]
+    )
 
 
 def power(g, p):
-    return (g**2,)
+    return g**2
 
 
 def call(g, p):
-    return (round(g),)
+    return round(g)
 
 
 def branch(g, p):
     if g > p:
         g = p
-    return (g,)
+    return g
+
+
+def largest(g, p):
+    return max(g, p)
+
+
+def library(g, p):
+    return torch.exp(g)
 
 
 @pytest.mark.parametrize(
     ("function", "complaint"),
-    [(power, r"power: `g \*\* 2`"), (call, r"call: `round\(g\)`"), (branch, "branch: `if g > p")],
+    [
+        (power, r"unsupported operand type\(s\) for \*\*"),
+        (call, "__round__"),
+        (branch, r"a rule cannot branch on a value; use select\(condition, a, b\)"),
+        (largest, r"a rule cannot branch on a value; use select\(condition, a, b\)"),
+        (library, "exp"),
+    ],
 )
 def test_outside_the_language(function, complaint):
-    with pytest.raises(SyntaxError, match=complaint):
+    with pytest.raises(TypeError, match=f"{function.__name__} is outside the language of rules: .*{complaint}"):
         emit.rule_text(Rule(function))
 
 
@@ -72,4 +124,12 @@ def test_more_states_than_engines_carry():
         return g, a, b, c, d, e, f, h
 
     with pytest.raises(ValueError, match="7 states; engines carry at most 6"):
-        Rule(greedy, states=tuple("abcdefh"))
+        Rule(greedy, dict.fromkeys("abcdefh", "signed"))
+
+
+def test_unknown_kind_of_state():
+    def odd(g, p, m):
+        return g, m
+
+    with pytest.raises(ValueError, match=r"rule odd: its states are \{'m': 'complex'\}; kinds are signed, positive"):
+        Rule(odd, {"m": "complex"})

@@ -31,7 +31,7 @@ def positional(cls):
     return [(p.name, p.default) for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD"])
+@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adafactor"])
 def test_signature_and_defaults_are_torchs(name):
     theirs, ours = getattr(torch.optim, name), getattr(fusedopt, name)
     assert positional(ours) == positional(theirs)
@@ -44,6 +44,7 @@ def test_signature_and_defaults_are_torchs(name):
         ("Adam", (0.1, (0.8, 0.99), 1e-6, 0.3, True)),
         ("AdamW", (0.1, [0.8, 0.99], 1e-6, 0.3, True)),
         ("SGD", (0.1, 0.9, 0.2, 0.3, False)),
+        ("Adafactor", (0.1, -0.5, (1e-6, 1e-2), 2.0, 0.1)),
         ("Adam", (torch.tensor([0.1]), (torch.tensor([0.8]), torch.tensor(0.99)))),
     ],
 )
@@ -108,6 +109,10 @@ REFUSED_BY_TORCH = [
     *(("SGD", {"momentum": momentum}) for momentum in (-1, -0.1)),
     ("SGD", {"nesterov": True}),
     ("SGD", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+    *(("Adafactor", {"lr": lr}) for lr in (-1, torch.tensor(-1.0), torch.ones(2), torch.nan)),
+    *(("Adafactor", {"eps": eps}) for eps in ((-1.0, 1e-3), (None, -1.0), (torch.nan, 1e-3))),
+    *(("Adafactor", {"d": d}) for d in (0.5, -1, torch.nan)),
+    *(("Adafactor", {key: value}) for key, value in (("beta2_decay", 0.1), ("weight_decay", -1))),
 ]
 
 
@@ -132,7 +137,7 @@ REFUSED_HERE = [
     ("AdamW", {"max_grad_norm": -1.0}, ValueError, r"Invalid max_grad_norm: -1\.0"),
     ("AdamW", {"max_grad_norm": torch.nan}, ValueError, "Invalid max_grad_norm: nan"),
     ("AdamW", {"state_format": "fp8"}, ValueError, "Invalid state_format: 'fp8'; choose from param, fp32, bf16"),
-    *((name, {"warmup": 1}, TypeError, rf"{name}.* argument 'warmup'") for name in ("Adam", "AdamW", "SGD", "Lion")),
+    *((name, {"warmup": 1}, TypeError, rf"{name}.* argument 'warmup'") for name in fusedopt.__all__ if name[0] < "a"),
 ]
 
 
@@ -215,10 +220,9 @@ def expanded_parameter(p, optimizer):
     p.data = p.data[:1, :1].expand(p.shape)
 
 
-def bad_state(value):
+def bad_state(value, key="exp_avg"):
     def apply(p, optimizer):
-        record = optimizer.state[p]
-        record[next(key for key in record if key != "step")] = value
+        optimizer.state[p][key if key in optimizer.state[p] else "momentum_buffer"] = value
 
     return apply
 
@@ -247,6 +251,15 @@ STATES = {
     "dtype": (bad_state(torch.zeros(2, 3, dtype=torch.int64)), ValueError, ["int64", "load a state dict"]),
     "kind": (bad_state("abc"), ValueError, ["'abc'", "load a state dict"]),
     "device": (bad_state(torch.zeros(2, 3, device="meta")), RuntimeError, ["meta", "cpu", "move it"]),
+}
+ROWS = {
+    "row": (bad_state(torch.zeros(2, 3), "row_var"), ValueError, ["'row_var'", "(2, 3)", "floating", "(2, 1)"]),
+    "column": (bad_state(torch.zeros(1, 3).byte(), "col_var"), ValueError, ["'col_var'", "uint8", "a floating"]),
+}
+BITS = {
+    "width": (bad_state(torch.zeros(3, 2).byte(), "exp_avg_sign"), ValueError, ["(3, 2)", "uint8", "shape (3, 1)"]),
+    "dtype": (bad_state(torch.zeros(3, 1), "exp_avg_sign"), ValueError, ["float32", "a uint8", "shape (3, 1)"]),
+    "row": (bad_state(torch.zeros(2), "exp_avg_sq_row"), ValueError, ["'exp_avg_sq_row'", "(2,)", "(3,)"]),
 }
 COUNTS = {
     "two": (bad_count(torch.zeros(2)), ValueError, ["state['step']"]),
@@ -328,6 +341,7 @@ def test_a_first_step_that_raises_changes_nothing(backend, case, change, error, 
 
 
 LATER_ROWS = [*rows(LATER, [ADAMW, SGD]), *rows(COUNTS, [ADAMW]), *rows(GRADIENTS, [PLAIN])]
+LATER_ROWS += [*rows({**GRADIENTS, **ROWS}, [Case(fusedopt.Adafactor)]), *rows(BITS, [Case(fusedopt.SMMF)])]
 
 
 @pytest.mark.parametrize(("case", "change", "error", "words"), LATER_ROWS)
