@@ -271,8 +271,8 @@ class Rank1Lion(Rank1, ReferenceLion):
     pass
 
 
-class ClippedAdamW(torch.optim.AdamW):
-    """torch's clipping followed by torch's step; it changes the gradients, ours does not."""
+class Clipped:
+    """Mixed into an optimizer: torch's clipping before its step; it changes the gradients, ours does not."""
 
     def __init__(self, params, max_grad_norm):
         super().__init__(params)
@@ -285,6 +285,14 @@ class ClippedAdamW(torch.optim.AdamW):
         super().step()
         for p, g in zip(params, saved, strict=True):
             p.grad.copy_(g)
+
+
+class ClippedAdamW(Clipped, torch.optim.AdamW):
+    pass
+
+
+class ClippedAdafactor(Clipped, ReferenceAdafactor):
+    pass
 
 
 CASES = [
@@ -314,6 +322,7 @@ CASES = [
     ),
     Case(fusedopt.Adafactor, dict(second_moment_form="torch", beta1=0.9), ReferenceAdafactor, dict(beta1=0.9)),
     Case(fusedopt.Adafactor, {}, ReferenceAdafactor),
+    Case(fusedopt.Adafactor, dict(max_grad_norm=0.5), ClippedAdafactor),
     Case(fusedopt.Adafactor, dict(factor_mode="flatten", beta1=0.9), ReferenceAdafactor, dict(flatten=True, beta1=0.9)),
     Case(fusedopt.Adafactor, dict(lr=0.05, relative_step=False, scale_parameter=False, d=math.inf), ReferenceAdafactor),
     Case(fusedopt.Adafactor, dict(warmup_init=True, eps=(1e-2, 0.5), maximize=True), ReferenceAdafactor),
