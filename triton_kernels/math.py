@@ -1,15 +1,14 @@
-"""The vocabulary of rules in Triton, and rule text as Triton functions."""
+"""The vocabulary of rules in Triton, and formulas as Triton functions."""
 
 import ast
 import functools
-import inspect
 import linecache
-import textwrap
 
 import triton
 import triton.language as tl
 
 from fusedopt import math
+from fusedopt.trace import Text, trace
 
 INTERPRETED = tl.constexpr(triton.knobs.runtime.interpret)
 
@@ -36,6 +35,14 @@ def divide(x, y):
 
 
 @triton.jit
+def rsqrt(x):
+    if INTERPRETED or x.dtype == tl.float64:
+        return divide(1, sqrt(x))
+    else:  # tl.rsqrt would take small numbers for zero
+        return tl.inline_asm_elementwise("rsqrt.approx.f32 $0, $1;", "=f,f", [x], tl.float32, is_pure=True, pack=1)
+
+
+@triton.jit
 def narrow(x, dtype: tl.constexpr):
     """``x`` as it is stored: rounded to nearest even, from fp64 to 16 bits by way of fp32 as torch does."""
     if dtype != tl.float64:
@@ -53,19 +60,45 @@ class _IeeeDivision(ast.NodeTransformer):
         return ast.Call(ast.Name("divide"), [node.left, node.right], []) if isinstance(node.op, ast.Div) else node
 
 
-@functools.cache
-def bind(function):
-    """A rule, modifier or composite as a Triton function: its text over Triton's vocabulary."""
-    tree = _IeeeDivision().visit(ast.parse(textwrap.dedent(inspect.getsource(function))))
-    text = ast.unparse(tree) + "\n"
-    name = function.__name__
-    file = f"<{function.__module__}.{name} in Triton>"
+def function(name, inputs, results, wanted=None):
+    """Formulas as a Triton function of ``inputs``, value -> name; ``wanted`` proposes names for what is in between.
+
+    ``results`` is a list, for a function that returns a tuple, or one value.
+    """
+    values = results if isinstance(results, list) else [results]
+    text = Text(values, inputs, wanted or {})
+    returned = ast.Tuple(text.results, ast.Load()) if values is results else text.results[0]
+    lines = [f"{name} = {_formula(expression)}" for name, expression in text.assignments]
+    return _compiled(name, ", ".join(inputs.values()), [*lines, f"return {_formula(returned)}"])
+
+
+def _formula(expression):
+    return ast.unparse(_IeeeDivision().visit(expression))
+
+
+def _compiled(name, arguments, lines):
+    text = "\n    ".join([f"def {name}({arguments}):", *lines]) + "\n"
+    file = f"<{name} in Triton>"
     linecache.cache[file] = (len(text), None, text.splitlines(True), file)  # where Triton looks for source text
-    scope = {"__name__": function.__module__, "tl": tl, **VOCABULARY}
+    scope = {"__name__": __name__, "tl": tl, **VOCABULARY}
     exec(compile(text, file, "exec"), scope)
     return triton.jit(scope[name])
 
 
-VOCABULARY = {"sqrt": sqrt, "abs": abs, "select": select, "divide": divide}
+def bind(formula):
+    """A composite or modifier as a Triton function."""
+    inputs, (result,) = trace(getattr(formula, "__wrapped__", formula), {})
+    return function(formula.__name__, {value: name for name, value in inputs.items()}, result)
+
+
+@functools.cache
+def rule_function(rule):
+    """A rule that sees no matrices as a Triton function of its own arguments."""
+    stages = rule.stages
+    inputs = {value: value.name for value in stages.inputs}
+    return function(rule.name, inputs, [stages.direction, *stages.new], stages.names)
+
+
+VOCABULARY = {"sqrt": sqrt, "rsqrt": rsqrt, "abs": abs, "select": select, "divide": divide}
 for _name in math.COMPOSITES:
     VOCABULARY[_name] = bind(getattr(math, _name))

@@ -1,7 +1,8 @@
 """The generic step, one launch that applies one rule with all modifiers to many tensors, and the sum of squares.
 
-``table`` holds ten 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
-states, the number of elements, the row of the scalar table. ``chunks`` holds pairs: a tensor, a chunk of that tensor.
+``table`` holds twelve 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
+states, the numbers of elements, rows and columns, the row of the scalar table. ``chunks`` holds pairs: a tensor, a
+chunk of that tensor.
 """
 
 import triton
@@ -10,15 +11,15 @@ import triton.language as tl
 from fusedopt import modifiers
 from fusedopt.scalars import HEADER
 
-from .math import bind, narrow
+from .math import bind, narrow, rule_function
 
 NUM_WARPS = 4
 BLOCK = 8 * 32 * NUM_WARPS  # 8 elements a thread are 16 bytes of bf16; 16 would spill AMSGrad in fp64
 OPTIONS = {"num_warps": NUM_WARPS, "enable_fp_fusion": False}
 
-_WORDS, _NUMEL, _ROW = (tl.constexpr(i) for i in (10, 8, 9))
+WORDS, NUMEL, ROWS, COLS, ROW = (tl.constexpr(i) for i in (12, 8, 9, 10, 11))
 _BLOCK, _PART = tl.constexpr(BLOCK), tl.constexpr(BLOCK // 4)
-_LR, _DECAY, _L2, _SIGN, _CAUTIOUS, _OWN = (
+_LR, _DECAY, L2, _SIGN, _CAUTIOUS, OWN = (
     tl.constexpr((*HEADER, "own").index(name)) for name in ("lr", "decay", "l2", "gradient_sign", "cautious", "own")
 )
 _l2, _cautious, _decoupled = map(bind, (modifiers.l2, modifiers.cautious, modifiers.decoupled))
@@ -26,17 +27,25 @@ _l2, _cautious, _decoupled = map(bind, (modifiers.l2, modifiers.cautious, modifi
 
 def constants(rule, dtypes):
     """The compile-time arguments of :func:`step` for tensors of these dtypes: gradient, parameter, states."""
-    types = tuple(getattr(tl, str(dtype).removeprefix("torch.")) for dtype in dtypes)
-    width = 128 // max(t.primitive_bitwidth for t in types)
-    return {"RULE": bind(rule.update), "TYPES": types, "SCALARS": len(rule.scalars), "WIDTH": width}
+    types = triton_types(dtypes)
+    return {"RULE": rule_function(rule), "TYPES": types, "SCALARS": len(rule.scalars), "WIDTH": width(dtypes)}
+
+
+def triton_types(dtypes):
+    return tuple(getattr(tl, str(dtype).removeprefix("torch.")) for dtype in dtypes)
+
+
+def width(dtypes):
+    """Elements of one access, of which none is wider than 16 bytes."""
+    return 16 // max(dtype.itemsize for dtype in dtypes)
 
 
 @triton.jit
 def _locate(table, chunks):
     pair = chunks + 2 * tl.program_id(0).to(tl.int64)
-    words = table + tl.load(pair).to(tl.int64) * _WORDS
+    words = table + tl.load(pair).to(tl.int64) * WORDS
     start = tl.load(pair + 1).to(tl.int64) * _BLOCK
-    return words, start, tl.load(words + _NUMEL)
+    return words, start, tl.load(words + NUMEL)
 
 
 @triton.jit
@@ -49,28 +58,46 @@ def _is_aligned(words, count: tl.constexpr):
 
 
 @triton.jit
-def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.constexpr):
-    """The whole step on one block, as ``backends/eager.py`` has it: the new parameter and states."""
-    T: tl.constexpr = p.dtype
-    sign = tl.load(row + _SIGN).to(T)
+def gradient_scale(row, coefficient, T):
+    """What gradients are multiplied by: the sign, and the clipping coefficient if there is one."""
+    scale = tl.load(row + _SIGN).to(T)
     if coefficient is not None:
-        sign *= tl.load(coefficient).to(T)
-    g = sign * g
-    l2 = tl.load(row + _L2).to(T)
+        scale *= tl.load(coefficient).to(T)
+    return scale
+
+
+@triton.jit
+def gradient(g, p, row, scale):
+    """The gradient as rules get it, of the gradient as it is stored."""
+    g = scale * g
+    l2 = tl.load(row + L2).to(g.dtype)
     if l2 != 0:
         g = _l2(g, p, l2)
-    scalars = ()
-    for i in tl.static_range(SCALARS):
-        scalars += (tl.load(row + _OWN + i).to(T),)
-    new = RULE(g, p, *states, *scalars)
-    u = new[0]
-    if tl.load(row + _CAUTIOUS).to(T) != 0:
+    return g
+
+
+@triton.jit
+def stepped(p, u, g, row):
+    """The new parameter; ``u`` is the rule's direction."""
+    if tl.load(row + _CAUTIOUS).to(p.dtype) != 0:
         u = _cautious(u, g)
-    step = tl.load(row + _LR).to(T) * u
-    decay = tl.load(row + _DECAY).to(T)
+    step = tl.load(row + _LR).to(p.dtype) * u
+    decay = tl.load(row + _DECAY).to(p.dtype)
     if decay != 0:
         step = _decoupled(step, p, decay)
-    return p - step, new[1:]
+    return p - step
+
+
+@triton.jit
+def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.constexpr):
+    """The whole step on one block, as ``backends/eager.py`` has it: the new parameter and states."""
+    scale = gradient_scale(row, coefficient, p.dtype)
+    g = gradient(g, p, row, scale)
+    scalars = ()
+    for i in tl.static_range(SCALARS):
+        scalars += (tl.load(row + OWN + i).to(p.dtype),)
+    new = RULE(g, p, *states, *scalars)
+    return stepped(p, new[0], g, row), new[1:]
 
 
 @triton.jit
@@ -97,7 +124,7 @@ def step(table, chunks, scalars, columns, coefficient,
          RULE: tl.constexpr, TYPES: tl.constexpr, SCALARS: tl.constexpr, WIDTH: tl.constexpr):  # fmt: skip
     """One program a chunk. ``coefficient`` scales all gradients, or is None."""
     words, start, numel = _locate(table, chunks)
-    row = scalars + tl.load(words + _ROW).to(tl.int32).to(tl.int64) * columns
+    row = scalars + tl.load(words + ROW).to(tl.int32).to(tl.int64) * columns
     if start + _BLOCK <= numel and _is_aligned(words, len(TYPES)):
         _step_block(words, start, numel, row, coefficient, RULE, TYPES, SCALARS, WIDTH, _BLOCK)
     else:  # in parts, for few registers

@@ -1,4 +1,9 @@
-"""The Triton engine: one launch for every combination of dtypes in a bucket. Runs the rules that users define, too."""
+"""The Triton engine: one launch for every combination of dtypes in a bucket, and every kernel of a rule's stages.
+
+Runs the rules that users define, too.
+"""
+
+from dataclasses import dataclass
 
 import torch
 
@@ -9,19 +14,50 @@ from .engine import Engine
 _CAPTURED = []  # what CUDA graphs read at every replay, perhaps after the engine that made it is gone
 
 
+@dataclass
+class Launch:
+    """A kernel over a bucket's tensors that are alike; and, of a rule with sums, what adds up ``sums`` of them."""
+
+    chunks: torch.Tensor
+    constants: dict
+    finishers: torch.Tensor | None = None
+    sums: int = 0
+
+
 class Triton(Engine):
     def __init__(self, bucket):
-        from ..triton_kernels import step  # pyright: ignore[reportMissingImports]
+        from ..triton_kernels import matrix, plan, step  # pyright: ignore[reportMissingImports]
 
         super().__init__(bucket)
-        self.kernels = step
+        self.step, self.matrix, self.plan = step, matrix, plan
         self.table = None if native.missing else native.NativeTable(bucket)
-        self.words = torch.full((len(bucket.entries), 10), -1, device="cpu")
+        self.words = torch.full((len(bucket.entries), step.WORDS.value), -1, device="cpu")
         self._send_words()
-        self.launches = [
-            (step.constants(bucket.rule, dtypes), self._send(chunk_map(sizes, step.BLOCK)))
-            for dtypes, sizes in _sizes(bucket.entries).items()
+        self.chunks = {dtypes: self._map(sizes, step.BLOCK) for dtypes, sizes in _sizes(bucket.entries).items()}
+        self.memory, self.late = [], []
+        self.launches = list(self._sweeps() if bucket.rule.sees_matrices else self._steps())
+
+    def _steps(self):
+        for dtypes, chunks in self.chunks.items():
+            yield Launch(chunks, self.step.constants(self.bucket.rule, dtypes))
+
+    def _sweeps(self):
+        rule, entries = self.bucket.rule, self.bucket.entries
+        matrices = [entry.matrix for entry in entries]
+        plan = self.plan.Plan(rule, [_dtypes(entry) for entry in entries], matrices, self.bucket.dtype)
+        scratch = torch.empty(plan.size, dtype=self.bucket.dtype, device=self.bucket.device)
+        places = self._send(scratch.data_ptr() + scratch.itemsize * plan.offsets)
+        self.memory = [scratch, places]
+        self.late = [
+            (entry.states[i], scratch[offsets[column - self.plan.SCRATCH] :][: entry.states[i].numel()])
+            for i, column in self.plan.late(rule.stages)
+            for entry, offsets in zip(entries, plan.offsets.tolist(), strict=True)
+            if entry.param.numel() > 0
         ]
+        for launch in plan.launches:
+            constants = {"places": places, "TEXT": launch.text, "S": launch.sweep}
+            sums = len(launch.sweep.row_sums + launch.sweep.sums)
+            yield Launch(self._map(launch.programs, 1), constants, self._map(launch.finishers, 1), sums)
 
     @staticmethod
     def unavailable(device):
@@ -44,9 +80,10 @@ class Triton(Engine):
 
     def sum_squares(self):
         total = torch.zeros((), dtype=torch.float64, device=self.bucket.device)
-        for constants, chunks in self.launches:
+        for dtypes, chunks in self.chunks.items():
             partials = torch.empty(len(chunks), dtype=torch.float64, device=self.bucket.device)
-            self._launch(self.kernels.sum_squares, chunks, partials, TYPE=constants["TYPES"][0])
+            (grad,) = self.step.triton_types(dtypes[:1])
+            self._launch(self.step.sum_squares, (len(chunks),), chunks, partials, TYPE=grad)
             total += partials.sum()
         return total
 
@@ -54,8 +91,15 @@ class Triton(Engine):
         scalars = table.to(self.bucket.device, non_blocking=True)
         if coefficient is not None:
             coefficient = coefficient.to(self.bucket.device, non_blocking=True)
-        for constants, chunks in self.launches:
-            self._launch(self.kernels.step, chunks, scalars, table.shape[-1], coefficient, **constants)
+        arguments = scalars, table.shape[-1], coefficient
+        kernel = self.matrix.sweep if self.bucket.rule.sees_matrices else self.step.step
+        for launch in self.launches:
+            self._launch(kernel, (len(launch.chunks),), launch.chunks, *arguments, **launch.constants)
+            if launch.sums:
+                grid, places, sweep = (len(launch.finishers), launch.sums), self.memory[1], launch.constants["S"]
+                self._launch(self.matrix.finish, grid, launch.finishers, places, S=sweep)
+        for state, new in self.late:
+            state.copy_(new.view_as(state))
 
     def advance(self):
         if self.table is None or self.bucket.capturable:
@@ -63,15 +107,16 @@ class Triton(Engine):
         else:
             self.table.native.advance()
 
-    def _launch(self, kernel, chunks, *arguments, **constants):
+    def _launch(self, kernel, grid, chunks, *arguments, **constants):
         if len(chunks) == 0:
             return
         with torch.cuda.device_of(chunks):
-            kernel[len(chunks),](self.rows, chunks, *arguments, **constants, **self.kernels.OPTIONS)
+            kernel[grid](self.rows, chunks, *arguments, **constants, **self.step.OPTIONS)
+        memory = (self.rows, chunks, *self.memory)
         if self._capturing():
-            _CAPTURED.extend((self.rows, chunks))
+            _CAPTURED.extend(memory)
         elif chunks.is_cuda:  # steps may run on other streams than the one that made these
-            for tensor in (self.rows, chunks):
+            for tensor in memory:
                 tensor.record_stream(torch.cuda.current_stream(chunks.device))
 
     def _send_words(self):
@@ -81,6 +126,9 @@ class Triton(Engine):
         elif not self.table.native.write(self.words.data_ptr()):
             return
         self.rows = self._send(self.words)  # a new tensor each time: a captured graph may still read the old one
+
+    def _map(self, sizes, chunk):
+        return self._send(chunk_map(sizes, chunk))
 
     def _send(self, tensor):
         if self._capturing():  # a replay copies from the same host memory again
@@ -95,13 +143,17 @@ class Triton(Engine):
 def _words(entry):
     """One tensor's row, as ``csrc/row.h`` has it but for the dtypes, which are compiled into the kernel."""
     addresses = [t.data_ptr() for t in (entry.grad, entry.param, *entry.states)]
-    return [*addresses, *[0] * (8 - len(addresses)), entry.param.numel(), entry.row]
+    sizes = entry.param.numel(), entry.matrix.rows, entry.matrix.cols
+    return [*addresses, *[0] * (8 - len(addresses)), *sizes, entry.row]
+
+
+def _dtypes(entry):
+    return tuple(t.dtype for t in (entry.grad, entry.param, *entry.states))
 
 
 def _sizes(entries):
     """For every combination of dtypes, those of gradient, parameter and states: the tensors' sizes, others' as 0."""
-    dtypes = [tuple(t.dtype for t in (entry.grad, entry.param, *entry.states)) for entry in entries]
     return {
-        group: [entry.param.numel() if own == group else 0 for own, entry in zip(dtypes, entries, strict=True)]
-        for group in dict.fromkeys(dtypes)
+        group: [entry.param.numel() if _dtypes(entry) == group else 0 for entry in entries]
+        for group in dict.fromkeys(map(_dtypes, entries))
     }
