@@ -30,8 +30,8 @@ bool write_rows(const Table& table, uintptr_t address) {
 
 PYBIND11_MODULE(_C, m) {
   py::class_<Table>(m, "Table")
-      .def(py::init<const py::list&, const py::tuple&, bool>(), py::arg("entries"), py::arg("keys"),
-           py::arg("counts_steps"))
+      .def(py::init<const py::list&, const py::tuple&, const std::vector<int>&, bool, bool>(), py::arg("entries"),
+           py::arg("keys"), py::arg("kinds"), py::arg("sees_matrices"), py::arg("counts_steps"))
       .def("refresh", &Table::refresh, py::arg("steps"))
       .def("advance", &Table::advance)
       .def("write", &write_rows, py::arg("address"));
@@ -44,12 +44,12 @@ PYBIND11_MODULE(_C, m) {
       [](const Table& table, const std::string& rule, bool fp64, uintptr_t scalars, int columns, double coefficient,
          int threads) {
         py::gil_scoped_release release;
-        cpu_step(table, rule, fp64, doubles(scalars), columns, coefficient, threads);
+        cpu_step(table, rule, fp64, {doubles(scalars), columns, coefficient}, threads);
       },
       py::arg("table"), py::arg("rule"), py::arg("fp64"), py::arg("scalars"), py::arg("columns"),
       py::arg("coefficient"), py::arg("threads"));
   m.def("cpu_sum_squares", &cpu_sum_squares, py::call_guard<py::gil_scoped_release>());
-  m.def("isa", [] { return kernels().isa; });
+  m.def("isa", [] { return kernels().name; });
   m.def("isas", &compiled_isas);
 #ifdef FUSEDOPT_CUDA
   cuda::bind(m.def_submodule("cuda"));

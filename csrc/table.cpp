@@ -25,16 +25,25 @@ bool is_negated(PyObject* tensor) {
   return !answer || answer.is(py::bool_(true));
 }
 
+// Statistics have the dtype that their parameter is computed in.
+bool is_arithmetic(const DLDataType& found, const Row& row, DType& dtype) {
+  return is_supported(found, dtype) && dtype == (row.dtype(kParam) == kFloat64 ? kFloat64 : kFloat32);
+}
+
 PyObject* or_null(py::handle object) { return object.is_none() ? nullptr : object.ptr(); }
 
 }  // namespace
 
-Table::Table(const py::list& entries, const py::tuple& keys, bool counts_steps) : counts_steps_(counts_steps) {
+Table::Table(const py::list& entries, const py::tuple& keys, const std::vector<int>& kinds, bool sees_matrices,
+             bool counts_steps)
+    : sees_matrices_(sees_matrices), counts_steps_(counts_steps) {
+  for (int kind : kinds) kinds_.push_back(static_cast<Kind>(kind));
   for (py::handle key : keys) keys_.push_back(key.inc_ref().ptr());
   keys_.push_back(PyUnicode_InternFromString("step"));
   for (py::handle item : entries) {
     auto entry = py::reinterpret_borrow<py::tuple>(item);
-    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr()});
+    const auto [rows, cols] = entry[5].cast<std::pair<int64_t, int64_t>>();
+    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr(), rows, cols});
     rows_.push_back({});
     rows_.back().scalars = entry[4].cast<int32_t>();
   }
@@ -77,37 +86,54 @@ bool Table::is_as_before(PyObject* tensor) {
   return true;
 }
 
+bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, DType& dtype) {
+  if (kind == kElement) return is_supported(state.dtype, dtype) && same_layout(p, state);
+  if (!is_contiguous(state) || state.device.device_type != p.device.device_type ||
+      state.device.device_id != p.device.device_id)
+    return false;
+  const int64_t matrices = row.numel / std::max<int64_t>(1, row.rows * row.cols);
+  const int64_t counts[] = {row.numel, matrices * row.rows * ((row.cols + 7) / 8), matrices * row.rows,
+                            matrices * row.cols, matrices, 1};  // as Kind counts
+  if (row.numel > 0 && count(state) != counts[kind]) return false;
+  if (kind != kSign) return is_arithmetic(state.dtype, row, dtype);
+  dtype = kBits;
+  return state.dtype.code == kDLUInt && state.dtype.bits == 8;
+}
+
 bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   DLTensor p, other;
   DType dtype;
   if (!view(entry.param, p) || !is_supported(p.dtype, dtype) || !is_dense(p)) return false;
-  const int64_t numel = count(p);
   const uint64_t layout = layout_hash(p);
   const bool laid_out_as_before = planned_ && layout == entry.layout;
+  if (sees_matrices_ && (!is_contiguous(p) || (planned_ && !laid_out_as_before))) return false;
   entry.layout = layout;
-  uint32_t dtypes = dtype << (4 * kParam);
+  Row now = row;
+  now.numel = count(p);
+  now.rows = sees_matrices_ ? entry.rows : 1;
+  now.cols = sees_matrices_ ? entry.cols : now.numel;
+  now.dtypes = dtype << (4 * kParam);
   auto object = py::reinterpret_steal<py::object>(entry.grad ? py::handle(entry.grad).inc_ref().ptr()
                                                              : PyObject_GetAttr(entry.param, grad_name()));
   if (!object || object.is_none() || !view(object.ptr(), other, true)) return PyErr_Clear(), false;
   if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
-  if (numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
-  dtypes |= dtype;
-  row.stream[kGrad] = data(other);
-  for (size_t s = 0; s + 1 < keys_.size(); ++s) {
+  if (now.numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
+  now.dtypes |= dtype;
+  now.stream[kGrad] = data(other);
+  now.stream[kParam] = data(p);
+  for (size_t s = 0; s < kinds_.size(); ++s) {
     PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItemWithError(entry.record, keys_[s]);
     if (state && laid_out_as_before && is_as_before(state)) {
-      dtypes |= row.dtype(kFirstState + s) << (4 * (kFirstState + s));
+      now.dtypes |= row.dtype(kFirstState + s) << (4 * (kFirstState + s));
       continue;
     }
     if (!state || !view(state, other)) return PyErr_Clear(), false;
-    if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
-    dtypes |= dtype << (4 * (kFirstState + s));
-    row.stream[kFirstState + s] = data(other);
+    if (!is_state(other, kinds_[s], p, now, dtype)) return false;
+    now.dtypes |= dtype << (4 * (kFirstState + s));
+    now.stream[kFirstState + s] = data(other);
   }
-  row.stream[kParam] = data(p);
-  if (planned_ && (row.numel != numel || row.dtypes != dtypes)) return false;
-  row.numel = numel;
-  row.dtypes = dtypes;
+  if (planned_ && (row.numel != now.numel || row.dtypes != now.dtypes)) return false;
+  row = now;
   return !counts_steps_ || steps.empty() || read_step(entry, steps[row.scalars]);
 }
 

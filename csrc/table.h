@@ -13,8 +13,10 @@ namespace fusedopt {
 // collector can see every reference cycle through them.
 class Table {
  public:
-  // entries: tuples (param, grad or None for param.grad, states or None to look up keys in record, record, scalar row)
-  Table(const pybind11::list& entries, const pybind11::tuple& keys, bool counts_steps);
+  // entries: tuples (param, grad or None for param.grad, states or None to look up keys in record, record, scalar row,
+  // (rows, columns) of its matrices). kinds: what each state is, as Kind counts them.
+  Table(const pybind11::list& entries, const pybind11::tuple& keys, const std::vector<int>& kinds, bool sees_matrices,
+        bool counts_steps);
   ~Table();
   Table(const Table&) = delete;
   Table& operator=(const Table&) = delete;
@@ -33,6 +35,7 @@ class Table {
  private:
   struct Entry {
     PyObject *param, *grad, *states, *record;
+    int64_t rows, cols;
     uint64_t layout = 0;  // of the parameter
     void* step = nullptr;
     bool step_is_double = false;
@@ -52,6 +55,8 @@ class Table {
   // Whether a state or step count is the object that it was, with memory and dtype as they were: then its layout is
   // too.
   bool is_as_before(PyObject* tensor);
+  // Whether a tensor is what a state of this kind must be; gives its dtype.
+  static bool is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, DType& dtype);
   bool read(Entry& entry, Row& row, const std::vector<double>& steps);
   bool read_step(Entry& entry, double expected);
   static double count_of(const Entry& entry);
@@ -59,12 +64,13 @@ class Table {
 
   std::vector<Entry> entries_;
   std::vector<PyObject*> keys_;
+  std::vector<Kind> kinds_;
   std::vector<Row> rows_;
   std::vector<Footprint> footprints_;
   size_t seen_ = 0;
   std::vector<Chunk> chunks_;
   std::vector<int64_t> tasks_;
-  bool counts_steps_, planned_ = false;
+  bool sees_matrices_, counts_steps_, planned_ = false;
 };
 
 // Whether an optimizer still has the parameters, groups and state records that it was planned with, and whether the

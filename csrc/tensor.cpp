@@ -29,16 +29,6 @@ const DLPackExchangeAPI* cached_api(PyTypeObject* type) {
   return api;
 }
 
-bool is_contiguous(const DLTensor& view) {
-  int64_t expected = 1;
-  for (int i = view.ndim - 1; i >= 0; --i) {
-    if (view.shape[i] == 1) continue;
-    if (view.strides[i] != expected) return false;
-    expected *= view.shape[i];
-  }
-  return true;
-}
-
 }  // namespace
 
 bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse) {
@@ -62,6 +52,17 @@ bool is_supported(const DLDataType& dtype, DType& out) {
 
 int64_t count(const DLTensor& view) {
   return std::accumulate(view.shape, view.shape + view.ndim, int64_t{1}, std::multiplies<int64_t>());
+}
+
+bool is_contiguous(const DLTensor& view) {
+  if (count(view) == 0) return true;
+  int64_t expected = 1;
+  for (int i = view.ndim - 1; i >= 0; --i) {
+    if (view.shape[i] == 1) continue;
+    if (view.strides[i] != expected) return false;
+    expected *= view.shape[i];
+  }
+  return true;
 }
 
 bool is_dense(const DLTensor& view) {

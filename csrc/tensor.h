@@ -14,6 +14,7 @@ bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse = false);
 
 bool is_supported(const DLDataType& dtype, DType& out);
 int64_t count(const DLTensor& view);
+bool is_contiguous(const DLTensor& view);
 // Whether the tensor fills its memory without gaps or overlaps, in any order of its dimensions.
 bool is_dense(const DLTensor& view);
 // A number that tells layouts apart: of device, shape and strides.

@@ -1,97 +1,115 @@
-"""Rule text to C++: ``python -m fusedopt.emit csrc/rules`` writes the headers that the CPU and CUDA engines include.
+"""Rules to C++: ``python -m fusedopt.emit csrc/rules`` writes the headers that the CPU and CUDA engines include.
 
-A rule is a handful of assignments and a return over + - * /, comparisons and the names of :mod:`fusedopt.math`, so its
-Python statements are C++ expressions already; only literals and the return need another spelling.
+Formulas come from :mod:`fusedopt.trace`; a Python expression over the language of rules is a C++ expression already but
+for its literals. A rule that sees one element at a time is one function; any other is a list of kernels (csrc/stages.h).
 """
 
 import ast
-import inspect
 import re
 import sys
-import textwrap
 from pathlib import Path
 
 from . import math, modifiers, rules  # noqa: F401  importing the rules fills the registry
 from .rule import REGISTRY
 from .scalars import HEADER
-
-CALLS = {*math.PRIMITIVES, *math.COMPOSITES}
-EXPRESSIONS = (ast.BinOp, ast.UnaryOp, ast.Compare, ast.Call, ast.Name, ast.Constant, ast.operator, ast.unaryop,
-               ast.cmpop, ast.expr_context)  # fmt: skip
-OPERATORS = (ast.Add, ast.Sub, ast.Mult, ast.Div, ast.USub, ast.Lt, ast.LtE, ast.Gt, ast.GtE)
+from .trace import Text, trace
 
 
-class _Literals(ast.NodeTransformer):
-    def visit_Constant(self, node):
-        return ast.Call(ast.Name("F"), [node], [])
+def _literal(number):
+    return ast.Call(ast.Name("F"), [ast.Constant(number)], [])
 
 
-def _expression(function, node):
-    for part in ast.walk(node):
-        wrong_operator = isinstance(part, ast.operator | ast.unaryop | ast.cmpop) and not isinstance(part, OPERATORS)
-        wrong_call = isinstance(part, ast.Call) and ast.unparse(part.func) not in CALLS
-        if wrong_operator or wrong_call or not isinstance(part, EXPRESSIONS):
-            raise SyntaxError(
-                f"{function}: `{ast.unparse(node)}` is outside the language of rules; "
-                f"use + - * /, comparisons and {', '.join(sorted(CALLS))}"
-            )
-    return ast.unparse(_Literals().visit(node))
-
-
-def _parse(function):
-    """A function's parameter names, its assignments, and the expressions it returns."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
-    assert isinstance(tree, ast.FunctionDef)
-    *body, last = [s for s in tree.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
-    if not isinstance(last, ast.Return) or last.value is None:
-        raise SyntaxError(f"{function.__name__}: the last statement must return the result")
-    results = last.value.elts if isinstance(last.value, ast.Tuple) else [last.value]
-    return [argument.arg for argument in tree.args.args], body, results
-
-
-def _assignments(function, names, body):
-    """The assignments as C++ lines; ``names`` are those already declared."""
-    declared, lines = set(names), []
-    for statement in body:
-        if not isinstance(statement, ast.Assign) or not isinstance(statement.targets[0], ast.Name):
-            raise SyntaxError(f"{function}: `{ast.unparse(statement)}` is not an assignment to one name")
-        target = statement.targets[0].id
-        lines.append(f"{'' if target in declared else 'F '}{target} = {_expression(function, statement.value)};")
-        declared.add(target)
-    return lines
+def _text(results, names, wanted):
+    """Lines that assign what is used more than once, and the results as expressions."""
+    text = Text(results, names, wanted, _literal)
+    lines = [f"const F {name} = {ast.unparse(expression)};" for name, expression in text.assignments]
+    return lines, [ast.unparse(expression) for expression in text.results]
 
 
 def function_text(function):
     """A composite or modifier as a C++ function template."""
-    names, body, (result,) = _parse(function)
-    name = function.__name__
-    lines = [*_assignments(name, names, body), f"return {_expression(name, result)};"]
-    arguments = ", ".join(f"F {n}" for n in names)
-    return _block(f"template <class F>\nFUSEDOPT_INLINE F {name}({arguments})", lines)
+    inputs, results = trace(getattr(function, "__wrapped__", function), {})
+    lines, (result,) = _text(results, {value: name for name, value in inputs.items()}, {})
+    arguments = ", ".join(f"F {name}" for name in inputs)
+    return _block(
+        f"template <class F>\nFUSEDOPT_INLINE F {function.__name__}({arguments})", [*lines, f"return {result};"]
+    )
 
 
 def rule_text(rule):
-    """A rule as a C++ functor: returns the direction and overwrites the states ``s``; ``k`` holds its scalars."""
-    names, body, (direction, *states) = _parse(rule.update)
-    lines = [f"F {n} = s[{i}];" for i, n in enumerate(names[2 : 2 + len(rule.states)])]
-    lines += [f"const F {n} = k[{i}];" for i, n in enumerate(rule.scalars)]
-    lines += _assignments(rule.name, names, body)
-    lines += [f"s[{i}] = {_expression(rule.name, value)};" for i, value in enumerate(states)]
-    lines += [f"return {_expression(rule.name, direction)};"]
-    update = _block(f"template <class F>\nFUSEDOPT_INLINE static F update({_parameters(rule, lines)})", lines)
+    """A rule as a C++ functor."""
     members = [
         f'static constexpr const char* name = "{rule.name}";',
         f"static constexpr int states = {len(rule.states)}, scalars = {len(rule.scalars)};",
-        *update.splitlines(),
     ]
-    return _block(f"struct {rule.name}", members, end="};")
+    body = _staged(rule.stages) if rule.sees_matrices else _elementwise(rule.stages)
+    return _block(f"struct {rule.name}", members + body, end="};")
 
 
-def _parameters(rule, lines):
-    """The functor's parameters; those that a rule does not use lose their names."""
-    words = set(re.findall(r"\w+", " ".join(lines)))
+def _elementwise(stages):
+    """``update``: returns the direction and overwrites the states ``s``; ``k`` holds the scalars."""
     parameters = {"g": "F ", "p": "F ", "s": "F* ", "k": "const F* "}
-    return ", ".join(f"{kind}{name}" if name in words else kind.strip() for name, kind in parameters.items())
+    return _function(stages, stages.kernels[0], stages.states, stages.scalars, parameters, {})
+
+
+def _staged(stages):
+    """The slots that kernels share (states, then temporaries), where new states come from, and the kernels."""
+    slots = [*stages.states, *stages.temporaries]
+    ids = {value: i for i, value in enumerate([*slots, *stages.scalars])}
+    saved = [str(ids[new]) if new in slots else "-1" for new in stages.new]
+    kernels = [_kernel(stages, kernel, ids, f"kernel{i}") for i, kernel in enumerate(stages.kernels)]
+    return [
+        f"static constexpr int slot_count = {len(slots)};",
+        f"static constexpr Slot slots[] = {{{', '.join(map(_slot, slots))}}};",
+        f"static constexpr int saved[] = {{{', '.join(saved)}}};  // slots of the new states",
+        *(line for kernel in kernels for line in kernel.splitlines()),
+        f"using List = Kernels<{', '.join(f'kernel{i}' for i in range(len(kernels)))}>;",
+    ]
+
+
+def _slot(value):
+    operation = value.reduction.rpartition("_")[2] if value.reduction else "none"
+    return f"{{Shape::{value.shape}, Op::{operation}}}"
+
+
+def _kernel(stages, kernel, ids, name):
+    """One kernel: the slots it reads lane by lane (``s``), the values that are uniform (``k``), and what it makes."""
+    streams, uniforms = stages.arguments(kernel)
+    loads = stages.loads(kernel)
+    lists = {"streams": streams, "uniforms": uniforms, "outputs": kernel.outputs, "sums": kernel.sums}
+    sweeps = kernel.domain == "element"
+    parameters = {"g": "F ", "p": "F ", "s": "F* "} if sweeps else {"s": "const F* "}
+    parameters |= {"k": "const F* "} if sweeps else {"k": "const F* ", "out": "F* "}
+    return _block(
+        f"struct {name}",
+        [
+            f"static constexpr Shape domain = Shape::{kernel.domain};",
+            f"static constexpr bool commits = {str(kernel.commits).lower()};",
+            *(f"static constexpr bool reads_{x.name} = {str(x in loads).lower()};" for x in stages.inputs[:2]),
+            f"static constexpr int written = {len(stages.written(kernel))};",
+            *(f"using {what} = Ids<{', '.join(str(ids[v]) for v in values)}>;" for what, values in lists.items()),
+            *_function(stages, kernel, streams, uniforms, {**parameters, "sum": "F* "}, ids),
+        ],
+        end="};",
+    )
+
+
+def _function(stages, kernel, streams, uniforms, parameters, ids):
+    """The kernel's formulas as ``update``, which returns the direction where the kernel commits."""
+    loads = stages.loads(kernel)
+    names = {value: value.name or f"{value.reduction or value.shape}{ids[value]}" for value in loads}
+    read = {value: f"{kind}[{i}]" for kind, values in (("s", streams), ("k", uniforms)) for i, value in enumerate(values)}
+    lines = [f"const F {names[value]} = {place};" for value, place in read.items() if value in loads]
+    assignments, results = _text(stages.results(kernel), names, stages.names)
+    direction = [results.pop(0)] if kernel.commits else []
+    targets = [f"s[{i}]" for i in range(len(stages.written(kernel)))]
+    targets += [f"out[{i}]" for i in range(len(kernel.outputs))] + [f"sum[{i}]" for i in range(len(kernel.sums))]
+    lines += [*assignments, *(f"{target} = {result};" for target, result in zip(targets, results, strict=True))]
+    lines += [f"return {result};" for result in direction]
+    words = set(re.findall(r"\w+", " ".join(lines)))
+    arguments = ", ".join(f"{kind}{name}" if name in words else kind.strip() for name, kind in parameters.items())
+    head = f"FUSEDOPT_INLINE static {'F' if direction else 'void'} update({arguments})"
+    return _block(f"template <class F>\n{head}", lines).splitlines()
 
 
 def _block(head, lines, end="}"):
@@ -109,9 +127,9 @@ def _layout_text():
     return f"// Columns of the scalar table; a rule's own scalars follow.\nnamespace column {{\n{enum}\n}}"
 
 
-def _list_text(names):
-    """All rules as one type, for the engines to instantiate."""
-    return f"template <class...>\nstruct Rules {{}};\nusing AllRules = Rules<{', '.join(names)}>;"
+def _list_text(names, of):
+    """Rules as one type, for the engines to instantiate."""
+    return f"using {of} = Rules<{', '.join(names)}>;"
 
 
 def headers():
@@ -124,9 +142,11 @@ def headers():
     files["layout.h"] = _header("fusedopt/scalars.py", [], _layout_text())
     for module, members in _by_module().items():
         texts = [rule_text(rule) for rule in members]
-        files[f"{module}.h"] = _header(f"fusedopt/rules/{module}.py", ["composites.h"], *texts)
-    names = [rule.name for members in _by_module().values() for rule in members]
-    files["all.h"] = _header("fusedopt/rules", [f"{module}.h" for module in _by_module()], _list_text(names))
+        files[f"{module}.h"] = _header(f"fusedopt/rules/{module}.py", ["../stages.h", "composites.h"], *texts)
+    members = [rule for rules in _by_module().values() for rule in rules]
+    lists = [_list_text([r.name for r in members if r.sees_matrices == kind], of)
+             for kind, of in ((False, "ElementRules"), (True, "MatrixRules"))]  # fmt: skip
+    files["all.h"] = _header("fusedopt/rules", [f"{m}.h" for m in _by_module()], "template <class...>\nstruct Rules {};", *lists)
     return files
 
 

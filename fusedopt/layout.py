@@ -10,14 +10,19 @@ def _strides(tensor):
     return [stride for size, stride in zip(tensor.shape, tensor.stride(), strict=True) if size > 1]
 
 
-def is_regular(p, *others):
-    """Whether ``p`` fills its memory without gaps or overlaps and the others are laid out exactly as ``p`` is."""
+def is_regular(p, *others, row_major=False):
+    """Whether ``p`` fills its memory without gaps or overlaps and the others are laid out exactly as ``p`` is.
+
+    ``row_major`` allows no other order of the elements, for rules that tell rows and columns apart.
+    """
     if any(t.is_neg() for t in others):
         return False  # the memory holds the negated values
     if p.numel() < 2:
         return True
     if p.is_contiguous() and all(t.stride() == p.stride() for t in others):
         return True
+    if row_major and not p.is_contiguous():
+        return False
     dense = torch.empty_like(p, device="meta")  # keeps the strides of p only when p is dense
     return all(_strides(t) == _strides(dense) for t in (p, *others))
 
@@ -32,11 +37,18 @@ class Staged:
     states: list[torch.Tensor]
 
     @classmethod
-    def of(cls, p, grad, states):
-        dense = torch.empty_like(p)
-        param, grad, *copies = (torch.empty_like(dense, dtype=t.dtype).copy_(t) for t in (p, grad, *states))
+    def of(cls, p, grad, states, row_major):
+        """Copies ``p``, ``grad`` and the states of the same shape; statistics are dense and stay as they are."""
+        order = torch.contiguous_format if row_major else torch.preserve_format
+        dense = torch.empty_like(p, memory_format=order)
+        param, grad, *copies = (_like(dense, t) for t in (p, grad, *states))
         return cls([p, *states], param, grad, copies)
 
     def write_back(self):
         for original, copy in zip(self.originals, (self.param, *self.states), strict=True):
-            original.copy_(copy)
+            if copy is not original:
+                original.copy_(copy)
+
+
+def _like(dense, tensor):
+    return torch.empty_like(dense, dtype=tensor.dtype).copy_(tensor) if tensor.shape == dense.shape else tensor

@@ -4,7 +4,8 @@ from typing import TypedDict
 
 import torch
 
-from . import state
+from . import nnmf, state
+from .matrix import one_row, square
 from .planner import Program
 from .validation import check_lr, check_non_negative, check_options
 
@@ -33,7 +34,7 @@ class Options(TypedDict, total=False):
     gradient.
     ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
     without writing them back. ``state_format`` is the dtype of new state: ``"param"`` (the parameter's, as torch),
-    ``"fp32"`` or ``"bf16"``.
+    ``"fp32"`` or ``"bf16"``, or ``"nnmf"`` for matrices of rank 1 and sign bits (:mod:`fusedopt.nnmf`).
     """
 
     maximize: bool
@@ -65,11 +66,40 @@ class Optimizer(torch.optim.Optimizer):
         self._check(defaults)
         super().__init__(params, defaults)
 
-    def rule(self, group):
+    def rule(self, group, p):
         raise NotImplementedError
+
+    def matrix(self, group, p):
+        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`."""
+        return one_row(p)
 
     def scalars(self, group, t):
         raise NotImplementedError
+
+    def constants(self, group, p):
+        """Scalars that depend on the parameter but not on the step."""
+        return {}
+
+    def translated(self, group, p, record):
+        """A loaded state record of ``p`` as this class keeps it."""
+        return record
+
+    def factors(self, group, p):
+        """Whether the state of ``p`` is kept as rank-1 matrices."""
+        shape = square(p)
+        return group["state_format"] == "nnmf" and 0 < shape.rows <= nnmf.MAX_RATIO * shape.cols
+
+    def layout(self, group, p):
+        """The rule and matrix that the engines run for ``p``, its state format applied."""
+        rule = self.rule(group, p)
+        if rule.states and self.factors(group, p):
+            if reason := nnmf.refusal(rule):
+                raise ValueError(
+                    f"{type(self).__name__}: state_format='nnmf' does not fit the rule {rule.name!r}: {reason}; "
+                    "choose another state_format"
+                )
+            return nnmf.nnmf(rule), square(p)
+        return rule, self.matrix(group, p)
 
     def _check(self, group):
         check_lr(group["lr"], group["foreach"], group["capturable"])
@@ -104,6 +134,8 @@ class Optimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
+        for p in self.param_groups[-1]["params"]:
+            self.layout(self.param_groups[-1], p)  # raises if a rule and a state format do not fit
         self._program = None
 
     def load_state_dict(self, state_dict):

@@ -11,9 +11,10 @@ import torch
 from . import backends
 from .backends import native
 from .layout import Staged, is_regular
+from .matrix import Matrix
 from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
-from .state import record_of
+from .state import arithmetic, record_of
 from .validation import check_gradient, check_options, check_parameter, check_state
 
 
@@ -27,6 +28,7 @@ class Entry:
     owner: torch.Tensor
     record: dict
     keys: tuple[str, ...]
+    matrix: Matrix
     steps: float  # taken when planned
     staged: Staged | None
     row: int = 0
@@ -45,11 +47,17 @@ class Entry:
 
 
 @dataclass
-class Bucket:
-    """What one engine call covers: parameters that share rule, device and arithmetic dtype.
+class ScalarRow:
+    """What decides the scalars of a step: group, steps taken, and constants of the parameter; equal ones are shared."""
 
-    ``rows[r]`` is ``[group index, t]`` with ``t`` the number of steps taken; entries with equal pairs share scalars.
-    """
+    group: int
+    steps: float
+    constants: dict
+
+
+@dataclass
+class Bucket:
+    """What one engine call covers: parameters that share rule, device and arithmetic dtype."""
 
     rule: Rule
     device: torch.device
@@ -57,10 +65,9 @@ class Bucket:
     counts_steps: bool
     capturable: bool
     entries: list[Entry] = field(default_factory=list)
-    rows: list[list] = field(default_factory=list)
+    rows: list[ScalarRow] = field(default_factory=list)
 
-    def add(self, entry, group_index):
-        row = [group_index, entry.steps]
+    def add(self, entry, row):
         if row not in self.rows:
             self.rows.append(row)
         entry.row = self.rows.index(row)
@@ -75,8 +82,8 @@ class Program:
 
     def __init__(self, optimizer):
         self.selected = backends.selected()
-        self.rules = [optimizer.rule(group) for group in optimizer.param_groups]
         members, self.idle = _roster(optimizer)
+        self.samples = {(m.group, m.rule.name, m.param.dim()): m for m in members}.values()
         entries = [(_entry(optimizer, member), member) for member in members]
         self.staged = [member for entry, member in entries if entry.staged]
         self.engines = _engines(optimizer, [pair for pair in entries if not pair[0].staged])
@@ -86,7 +93,7 @@ class Program:
         return (
             self.roster is not None
             and self.selected == backends.selected()
-            and self.rules == [optimizer.rule(group) for group in optimizer.param_groups]
+            and all(member.is_current(optimizer) for member in self.samples)
             and self.roster.unchanged(optimizer)
             and all(member.param.grad is not None for member in self.staged)
             and all(engine.refresh() for engine in self.engines)
@@ -94,7 +101,7 @@ class Program:
 
     def run(self, optimizer):
         for member in self.staged:
-            _check(optimizer, member)
+            member.check(optimizer)
         engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
         coefficient = clip_coefficient(optimizer.param_groups, engines)
@@ -116,11 +123,24 @@ class Program:
 
 @dataclass
 class Member:
-    """A parameter with a gradient, where it stands, and what errors call it."""
+    """A parameter with a gradient, where it stands, what errors call it, and how it is to be stepped."""
 
     param: torch.Tensor
     group: int
     label: str
+    rule: Rule
+    matrix: Matrix
+
+    def is_current(self, optimizer):
+        """Whether the group's options still ask for this rule and matrix."""
+        return (self.rule, self.matrix) == optimizer.layout(optimizer.param_groups[self.group], self.param)
+
+    def check(self, optimizer):
+        check_options(optimizer.param_groups[self.group])
+        check_parameter(optimizer, self.param, self.label)
+        check_gradient(optimizer, self.param, self.label)
+        if self.param in optimizer.state:
+            check_state(optimizer, self, optimizer.state[self.param])
 
 
 def _roster(optimizer):
@@ -129,7 +149,7 @@ def _roster(optimizer):
     for index, group in enumerate(optimizer.param_groups):
         names = group.get("param_names")
         for i, p in enumerate(group["params"]):
-            member = Member(p, index, f"params[{position}]" + (f" ({names[i]!r})" if names else ""))
+            label = f"params[{position}]" + (f" ({names[i]!r})" if names else "")
             position += 1
             if id(p) in seen:
                 continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race
@@ -137,38 +157,30 @@ def _roster(optimizer):
             if p.grad is None:
                 idle.append(p)
                 continue
-            _check(optimizer, member)
-            members.append(member)
+            members.append(Member(p, index, label, *optimizer.layout(group, p)))
+            members[-1].check(optimizer)
     return members, idle
 
 
-def _check(optimizer, member):
-    p, group = member.param, optimizer.param_groups[member.group]
-    check_options(group)
-    check_parameter(optimizer, p, member.label)
-    check_gradient(optimizer, p, member.label)
-    if p in optimizer.state:
-        check_state(optimizer, p, optimizer.state[p], optimizer.rule(group).states, member.label)
-
-
 def _entry(optimizer, member):
-    p, group = member.param, optimizer.param_groups[member.group]
-    rule = optimizer.rule(group)
+    p, rule, matrix = member.param, member.rule, member.matrix
     keeps_state = rule.states or optimizer.counts_steps
-    record, steps = record_of(optimizer, group, rule, p) if keeps_state else ({}, 0.0)
-    states = [record[name] for name in rule.states]
-    staged = None if is_regular(p, p.grad, *states) else Staged.of(p, p.grad, states)
-    return Entry(p, record, rule.states, steps, staged)
+    record, steps = record_of(optimizer, member) if keeps_state else ({}, 0.0)
+    states = {name: record[name] for name in rule.states}
+    elements = [state for name, state in states.items() if state.shape == p.shape and rule.shapes[name] == "element"]
+    regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
+    staged = None if regular else Staged.of(p, p.grad, list(states.values()), rule.sees_matrices)
+    return Entry(p, record, tuple(rule.states), matrix, steps, staged)
 
 
 def _engines(optimizer, entries):
     buckets = {}
     for entry, member in entries:
-        p, group = member.param, optimizer.param_groups[member.group]
-        rule = optimizer.rule(group)
-        dtype = torch.float64 if p.dtype == torch.float64 else torch.float32
+        p, rule = member.param, member.rule
+        group = optimizer.param_groups[member.group]
+        dtype = arithmetic(p)
         capturable = group["capturable"] and p.device.type != "cpu"
         key = (rule.name, p.device, dtype, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, optimizer.counts_steps, capturable))
-        bucket.add(entry, member.group)
+        bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
     return [backends.engine_for(bucket) for bucket in buckets.values()]

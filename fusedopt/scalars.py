@@ -18,38 +18,46 @@ def _number(value) -> Any:
     return tuple(map(_number, value)) if isinstance(value, tuple | list) else value
 
 
-def scalar_row(optimizer, rule, group, t):
-    """All scalars of one group at its ``t``-th step, as HEADER and ``rule.scalars`` name them.
+def smaller(a, b):
+    """The minimum of numbers, or of tensors without waiting for the GPU."""
+    if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
+        return min(a, b)
+    return torch.minimum(*(torch.as_tensor(x, dtype=torch.float64) for x in (a, b)))
+
+
+def scalar_row(optimizer, rule, row, t):
+    """All scalars of a row at its ``t``-th step, as HEADER and ``rule.scalars`` name them.
 
     ``t`` is a number, or a 0-dim float64 tensor on the GPU for graph capture: then tensor hyper-parameters stay there.
     """
+    group = optimizer.param_groups[row.group]
     if not isinstance(t, torch.Tensor):
         values = {key: group[key] for key in optimizer.defaults}
         group = {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
     lr, weight_decay = group["lr"], group["weight_decay"]
     decoupled = group["decoupled_weight_decay"]
-    header = (
-        lr,
-        lr * weight_decay if decoupled else 0.0,
-        0.0 if decoupled else weight_decay,
-        -1.0 if group["maximize"] else 1.0,
-        float(group["cautious"]),
-    )
-    own = optimizer.scalars(group, t)
-    return [*header, *(own[name] for name in rule.scalars)]
+    values = {
+        "lr": lr,
+        "decay": lr * weight_decay if decoupled else 0.0,
+        "l2": 0.0 if decoupled else weight_decay,
+        "gradient_sign": -1.0 if group["maximize"] else 1.0,
+        "cautious": float(group["cautious"]),
+        **optimizer.scalars(group, t),
+        **row.constants,
+    }
+    return [values[name] for name in (*HEADER, *rule.scalars)]
 
 
 def scalar_table(optimizer, bucket):
     """A (rows, scalars) float64 tensor: on the CPU, or on the bucket's device when the step is to be captured."""
-    groups = optimizer.param_groups
     if not bucket.capturable:
-        rows = [scalar_row(optimizer, bucket.rule, groups[index], t + 1) for index, t in bucket.rows]
+        rows = [scalar_row(optimizer, bucket.rule, row, row.steps + 1) for row in bucket.rows]
         return torch.tensor(rows, dtype=torch.float64, device="cpu")
     steps = {entry.row: entry.record["step"] for entry in bucket.entries} if bucket.counts_steps else {}
     rows = []
-    for r, (index, _) in enumerate(bucket.rows):
+    for r, row in enumerate(bucket.rows):
         t = steps[r].double() + 1 if steps else torch.full((), 2.0, dtype=torch.float64, device=bucket.device)
-        rows.append(torch.stack([_on(x, bucket.device) for x in scalar_row(optimizer, bucket.rule, groups[index], t)]))
+        rows.append(torch.stack([_on(x, bucket.device) for x in scalar_row(optimizer, bucket.rule, row, t)]))
     return torch.stack(rows)
 
 

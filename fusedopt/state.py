@@ -4,25 +4,53 @@ import copy
 
 import torch
 
-FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16}
+from .rule import KINDS
+
+FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "nnmf": None}
 
 
-def record_of(optimizer, group, rule, p):
-    """The state record of ``p`` with all that ``rule`` keeps, and the number of steps it has taken.
+def arithmetic(p):
+    """The dtype of all arithmetic on ``p``, and of statistics that are kept exactly."""
+    return torch.float64 if p.dtype == torch.float64 else torch.float32
+
+
+def record_of(optimizer, member):
+    """The state record of a parameter with all that its rule keeps, and the number of steps it has taken.
 
     Returns the record that the optimizer has if that is complete, else a new one for it to adopt once nothing can fail.
     """
+    p, rule, group = member.param, member.rule, optimizer.param_groups[member.group]
     known = optimizer.state.get(p, {})
     record = dict(known)
     if optimizer.counts_steps:
         record["step"] = _step_count(known.get("step", 0), p.device if group["capturable"] else torch.device("cpu"))
     missing = [name for name in rule.states if record.get(name) is None]
-    for name in missing:
-        dtype = FORMATS[group["state_format"]] or p.dtype
-        record[name] = torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)
+    for name, kind in rule.states.items():
+        if name in missing:
+            record[name] = _new(kind, member, group["state_format"])
+        elif kind not in ROUNDED:
+            record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
+            if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
+                record[name] = record[name].contiguous()
     steps = float(record["step"]) if optimizer.counts_steps else float(not missing)
-    complete = not missing and known.get("step") is record.get("step")
+    complete = all(known.get(name) is value for name, value in record.items())
     return (known if complete else record), steps
+
+
+ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer bits than they are computed in
+
+
+def _dtype(kind, p):
+    return torch.uint8 if kind == "sign" else arithmetic(p)
+
+
+def _new(kind, member, format):
+    p = member.param
+    if KINDS[kind] != "element" or kind == "sign":
+        return torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)
+    rounded = kind in ROUNDED and format != "nnmf"  # a parameter too long for factors keeps its states exactly
+    dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
+    return torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)
 
 
 def _step_count(step, device):
@@ -47,14 +75,15 @@ def keep(state_dict):
 
 def restore(optimizer):
     """Unpacks what ``keep`` packed: every tensor in its own dtype, on its parameter's device, in memory of its own."""
-    capturable = {p: group["capturable"] for group in optimizer.param_groups for p in group["params"]}
+    groups = {p: group for group in optimizer.param_groups for p in group["params"]}
     for p, kept in optimizer.state.items():
         if not isinstance(kept, _Kept):
             continue
-        if p not in capturable or not isinstance(kept.record, dict):
+        if p not in groups or not isinstance(kept.record, dict):
             optimizer.state[p] = copy.deepcopy(kept.record)
             continue
-        optimizer.state[p] = {key: _placed(key, value, p, capturable[p]) for key, value in kept.record.items()}
+        record = optimizer.translated(groups[p], p, kept.record)
+        optimizer.state[p] = {key: _placed(key, value, p, groups[p]["capturable"]) for key, value in record.items()}
 
 
 def _placed(key, value, p, capturable):

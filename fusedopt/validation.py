@@ -77,9 +77,9 @@ def check_gradient(optimizer, p, label):
         )
 
 
-def check_state(optimizer, p, state, keys, label):
-    """Refuses state of another shape or kind than the parameter's, as a wrong checkpoint would bring."""
-    name = type(optimizer).__name__
+def check_state(optimizer, member, state):
+    """Refuses state of another shape or kind than the rule's, as a wrong checkpoint would bring."""
+    name, p, label = type(optimizer).__name__, member.param, member.label
     step = state.get("step", 0)
     if not (isinstance(step, int | float) or (isinstance(step, torch.Tensor) and step.numel() == 1)):
         found = f"{tuple(step.shape)} {step.dtype}" if isinstance(step, torch.Tensor) else repr(step)
@@ -87,14 +87,15 @@ def check_state(optimizer, p, state, keys, label):
             f"{name}: state['step'] of {label} is {found}; expected one number; "
             "set it with state['step'] = torch.tensor(float(n))"
         )
-    for key in keys:
-        value = state.get(key)
+    for key, kind in member.rule.states.items():
+        value, shape = state.get(key), member.matrix.shape(kind, p)
         if value is None:
             continue
-        if not isinstance(value, torch.Tensor) or value.dtype not in FLOATING or value.shape != p.shape:
+        dtypes, what = ((torch.uint8,), "uint8") if kind == "sign" else (FLOATING, "floating")
+        if not isinstance(value, torch.Tensor) or value.dtype not in dtypes or value.shape != shape:
             found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
             raise ValueError(
-                f"{name}: state[{key!r}] of {label} is {found}; expected a floating tensor of shape {tuple(p.shape)}; "
+                f"{name}: state[{key!r}] of {label} is {found}; expected a {what} tensor of shape {tuple(shape)}; "
                 "load a state dict that was saved for this model"
             )
         if value.device != p.device:

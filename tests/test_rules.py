@@ -1,4 +1,4 @@
-"""Every rule: eager equals its reference in float64, and every engine equals eager bit for bit."""
+"""Every rule: eager equals its reference in float64, and every engine equals eager: bitwise where nothing is added up."""
 
 import pytest
 import torch
@@ -64,10 +64,8 @@ def _largest(x):
     return x.abs().max().item() if x.numel() else 0.0
 
 
-@pytest.mark.parametrize("backend", [b if b == "cpu" else pytest.param(b, marks=pytest.mark.gpu) for b in FAST])
-@pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_engine_equals_eager_bitwise(case, dtypes, backend):
+def on_both(case, dtypes, backend):
+    """Weights and states after five steps on eager, and on ``backend``."""
     weight, grad = dtypes
     device = "cpu" if backend == "cpu" else "cuda"
     results = []
@@ -75,11 +73,32 @@ def test_engine_equals_eager_bitwise(case, dtypes, backend):
         params = parameters(weight, device)
         with fusedopt.use_backend(name):
             results.append(train(case.build(params), params, grad_dtype=grad))
-    (want, want_state), (got, got_state) = results
+    return results
+
+
+ENGINES = [b if b == "cpu" else pytest.param(b, marks=pytest.mark.gpu) for b in FAST]
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+@pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if not case.sums], ids=str)
+def test_engine_equals_eager_bitwise(case, dtypes, backend):
+    (want, want_state), (got, got_state) = on_both(case, dtypes, backend)
     clipped_sum = "max_grad_norm" in case.options  # engines add squares in their own fixed order, in float64
     for p, q in zip(got + got_state, want + want_state, strict=True):
-        tolerance = 1e-14 if clipped_sum and weight == torch.float64 else 0
+        tolerance = 1e-14 if clipped_sum and dtypes[0] == torch.float64 else 0
         torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+@pytest.mark.parametrize("backend", ENGINES)
+@pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
+@pytest.mark.parametrize("case", [case for case in CASES if case.sums], ids=str)
+def test_engine_equals_eager_to_rounding(case, dtypes, backend):
+    """Both add 70001 positive terms within a few units in the last place; a weight may then round the other way."""
+    (want, want_state), (got, got_state) = on_both(case, dtypes, backend)
+    for p, q in zip(got + got_state, want + want_state, strict=True):
+        tolerance = 16 * 5 * torch.finfo(p.dtype).eps if p.is_floating_point() else 0
+        torch.testing.assert_close(p, q, rtol=tolerance, atol=tolerance * max(1.0, _largest(q)))
 
 
 @pytest.mark.parametrize("state_format", ["fp32", "bf16"])

@@ -9,12 +9,16 @@
 namespace fusedopt {
 
 // The best ISA of this CPU among those compiled in, or the one FUSEDOPT_ISA names.
-const Kernels& kernels();
+const Isa& kernels();
 std::vector<std::string> compiled_isas();
 
-// scalars: a (rows, columns) float64 table. Every gradient is multiplied by coefficient.
-void cpu_step(const Table& table, const std::string& rule, bool fp64, const double* scalars, int columns,
-              double coefficient, int threads);
+// A (rows, columns) float64 table. Every gradient is multiplied by coefficient.
+struct Scalars {
+  const double* table;
+  int columns;
+  double coefficient;
+};
+void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads);
 // The sum of all squared gradients, the same for any number of threads and any ISA.
 double cpu_sum_squares(const Table& table, bool fp64, int threads);
 

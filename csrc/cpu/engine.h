@@ -14,11 +14,17 @@ template <class T>
 constexpr DType kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
 
 // One tensor's block in the arithmetic type: the tensor's own memory where that serves, else a decoded copy.
-template <class T>
+template <class T, int Size>
 class Stream {
  public:
   T* open(void* base, DType dtype, int64_t offset, int count) {
-    if (dtype == kNative<T> && count % Vec<T>::lanes == 0) return static_cast<T*>(base) + offset;
+    if (dtype == kNative<T>) return static_cast<T*>(base) + offset;
+    decode_block(buffer_, base, dtype, offset, count);
+    return buffer_;
+  }
+  // Whole vectors: a copy of a block that ends within one.
+  T* open_padded(void* base, DType dtype, int64_t offset, int count) {
+    if (count % Vec<T>::lanes == 0) return open(base, dtype, offset, count);
     decode_block(buffer_, base, dtype, offset, count);
     for (int i = count; i % Vec<T>::lanes; ++i) buffer_[i] = 0;
     return buffer_;
@@ -28,21 +34,39 @@ class Stream {
   }
 
  private:
-  alignas(64) T buffer_[kBlock];
+  alignas(64) T buffer_[Size];
 };
 
-// The scalars of one row, spread over vectors.
-template <class Rule, class T>
-struct Scalars {
+// What all rules have in common: the engine's own scalars of one row, spread over vectors, and its stages.
+template <class T>
+struct Header {
   using F = Vec<T>;
-  bool has_l2, has_decay, cautious;
-  F lr, gradient, l2, decay, rule[Rule::scalars + 1];
+  bool has_l2, has_decay, is_cautious;
+  F lr, sign, weight, decay;
 
-  Scalars(const double* row, double coefficient)
-      : has_l2(row[column::l2] != 0), has_decay(row[column::decay] != 0), cautious(row[column::cautious] != 0),
-        lr(row[column::lr]), gradient(static_cast<T>(row[column::gradient_sign]) * static_cast<T>(coefficient)),
-        l2(row[column::l2]), decay(row[column::decay]) {
-    for (int i = 0; i < Rule::scalars; ++i) rule[i] = F(row[column::count + i]);
+  Header(const double* row, double coefficient)
+      : has_l2(row[column::l2] != 0), has_decay(row[column::decay] != 0), is_cautious(row[column::cautious] != 0),
+        lr(row[column::lr]), sign(static_cast<T>(row[column::gradient_sign]) * static_cast<T>(coefficient)),
+        weight(row[column::l2]), decay(row[column::decay]) {}
+
+  FUSEDOPT_INLINE F gradient(F g, F p) const {
+    g = sign * g;
+    return has_l2 ? l2(g, p, weight) : g;
+  }
+  // The parameter after a step in direction u.
+  FUSEDOPT_INLINE F stepped(F u, F g, F p) const {
+    if (is_cautious) u = cautious(u, g);
+    const F step = lr * u;
+    return p - (has_decay ? decoupled(step, p, decay) : step);
+  }
+};
+
+template <class Rule, class T>
+struct Scalars : Header<T> {
+  Vec<T> rule[Rule::scalars + 1];
+
+  Scalars(const double* row, double coefficient) : Header<T>(row, coefficient) {
+    for (int i = 0; i < Rule::scalars; ++i) rule[i] = Vec<T>(row[column::count + i]);
   }
 };
 
@@ -53,23 +77,19 @@ FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
   F s[Rule::states + 1];
   for (int n = 0; n < Rule::states; ++n) s[n] = F::load(at[kFirstState + n] + i);
   const F p = F::load(at[kParam] + i);
-  F g = k.gradient * F::load(at[kGrad] + i);
-  if (k.has_l2) g = l2(g, p, k.l2);
-  F u = Rule::template update<F>(g, p, s, k.rule);
-  if (k.cautious) u = cautious(u, g);
-  F step = k.lr * u;
-  if (k.has_decay) step = decoupled(step, p, k.decay);
-  (p - step).store(at[kParam] + i);
+  const F g = k.gradient(F::load(at[kGrad] + i), p);
+  const F u = Rule::template update<F>(g, p, s, k.rule);
+  k.stepped(u, g, p).store(at[kParam] + i);
   for (int n = 0; n < Rule::states; ++n) s[n].store(at[kFirstState + n] + i);
 }
 
 template <class Rule, class T>
-void step_chunk(const Scalars<Rule, T>& k, Stream<T>* stream, const Row& row, const Chunk& chunk) {
+void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Row& row, const Chunk& chunk) {
   constexpr int streams = kFirstState + Rule::states;
   for (int64_t offset = chunk.begin; offset < chunk.end; offset += kBlock) {
     const int count = chunk.end - offset < kBlock ? static_cast<int>(chunk.end - offset) : kBlock;
     T* at[streams];
-    for (int s = 0; s < streams; ++s) at[s] = stream[s].open(row.stream[s], row.dtype(s), offset, count);
+    for (int s = 0; s < streams; ++s) at[s] = stream[s].open_padded(row.stream[s], row.dtype(s), offset, count);
     for (int i = 0; i < count; i += Vec<T>::lanes) update<Rule, T>(k, at, i);
     for (int s = kParam; s < streams; ++s) stream[s].close(at[s], row.stream[s], row.dtype(s), offset, count);
   }
@@ -78,7 +98,7 @@ void step_chunk(const Scalars<Rule, T>& k, Stream<T>* stream, const Row& row, co
 template <class Rule, class T>
 void step(const Work& work) {
   constexpr int streams = kFirstState + Rule::states, ahead = 8;
-  Stream<T> stream[streams];
+  Stream<T, kBlock> stream[streams];
   Scalars<Rule, T> k(work.scalars + work.rows[work.chunks[0].row].scalars * work.columns, work.coefficient);
   for (int64_t c = 0; c < work.count; ++c) {
     if (c + ahead < work.count)  // small tensors are scattered: fetch their memory before it is needed
@@ -95,10 +115,10 @@ template <class T>
 double sum_squares(const Row& row, int64_t begin, int64_t end) {
   constexpr int lanes = 16;
   double sums[lanes] = {};
-  Stream<T> stream;
+  Stream<T, kBlock> stream;
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
-    const T* g = stream.open(row.stream[kGrad], row.dtype(kGrad), offset, count);
+    const T* g = stream.open_padded(row.stream[kGrad], row.dtype(kGrad), offset, count);
     const int whole = count - count % lanes;
     for (int i = 0; i < whole; i += lanes)
       for (int j = 0; j < lanes; ++j) sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);

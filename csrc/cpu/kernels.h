@@ -14,19 +14,45 @@ struct Work {
   double coefficient;
 };
 
+// One tensor, for a rule with row and column statistics.
+struct MatrixWork {
+  const Row& row;
+  const double* scalars;  // of this tensor
+  double coefficient;
+  void* scratch;
+};
+
+// Such a rule's step is a sequence of phases; the pieces of one may run in any order, on any thread.
+struct Phase {
+  int64_t (*pieces)(const Row& row);
+  void (*run)(const MatrixWork& work, int64_t piece);
+};
+
 using StepKernel = void (*)(const Work& work);
 using SumSquaresKernel = double (*)(const Row& row, int64_t begin, int64_t end);
 
 struct RuleKernels {
   const char* name;
   StepKernel fp32, fp64;  // by arithmetic type
-  int scalars;
 };
 
-struct Kernels {
-  const char* isa;
+struct MatrixSteps {
+  const Phase* phases;
+  int count;
+  int64_t (*scratch)(const Row& row);  // bytes
+};
+
+struct MatrixKernels {
+  const char* name;
+  MatrixSteps fp32, fp64;
+};
+
+struct Isa {
+  const char* name;
   const RuleKernels* rules;
   int rule_count;
+  const MatrixKernels* matrix_rules;
+  int matrix_rule_count;
   SumSquaresKernel sum_squares_fp32, sum_squares_fp64;
 };
 

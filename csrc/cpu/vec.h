@@ -17,11 +17,13 @@ template <>
 struct Registers<float> {
   typedef float Lanes __attribute__((vector_size(kVectorBytes)));
   typedef int32_t Bits __attribute__((vector_size(kVectorBytes)));
+  typedef uint32_t Unsigned __attribute__((vector_size(kVectorBytes)));
 };
 template <>
 struct Registers<double> {
   typedef double Lanes __attribute__((vector_size(kVectorBytes)));
   typedef int64_t Bits __attribute__((vector_size(kVectorBytes)));
+  typedef uint64_t Unsigned __attribute__((vector_size(kVectorBytes)));
 };
 
 template <class T>
@@ -33,6 +35,7 @@ template <class T>
 struct Vec {
   using Lanes = typename Registers<T>::Lanes;
   using Bits = typename Registers<T>::Bits;
+  using Unsigned = typename Registers<T>::Unsigned;
   static constexpr int lanes = kVectorBytes / sizeof(T);
   Lanes x;
 
@@ -101,6 +104,27 @@ FUSEDOPT_INLINE Vec<T> sqrt(Vec<T> a) {
   Vec<T> root;
   for (int i = 0; i < Vec<T>::lanes; ++i) root.x[i] = std::sqrt(a.x[i]);  // compiles to one vector instruction
   return root;
+}
+template <class T>
+FUSEDOPT_INLINE Vec<T> rsqrt(Vec<T> a) {
+  return Vec<T>(1) / sqrt(a);
+}
+
+// The composites of fusedopt/math.py in fewer instructions: a comparison takes b where either is NaN.
+template <class T>
+FUSEDOPT_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {
+  return a.x == a.x ? (a.x > b.x ? a.x : b.x) : a.x;
+}
+template <class T>
+FUSEDOPT_INLINE Vec<T> minimum(Vec<T> a, Vec<T> b) {
+  return a.x == a.x ? (a.x < b.x ? a.x : b.x) : a.x;
+}
+// The larger of values that have no sign: as integers, among which a NaN is larger than any number.
+template <class T>
+FUSEDOPT_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
+  typedef typename Vec<T>::Unsigned Unsigned;
+  const Unsigned x = (Unsigned)a.x, y = (Unsigned)b.x;
+  return (typename Vec<T>::Lanes)(x > y ? x : y);
 }
 
 }  // namespace fusedopt::FUSEDOPT_ISA

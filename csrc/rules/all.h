@@ -1,13 +1,20 @@
 // Written by `make rules` from fusedopt/rules; a test fails when the two differ.
 #pragma once
+#include "adafactor.h"
 #include "adam.h"
+#include "amos.h"
 #include "lion.h"
 #include "sgd.h"
+#include "sm3.h"
+#include "smmf.h"
 
 namespace fusedopt {
 
 template <class...>
 struct Rules {};
-using AllRules = Rules<adam, amsgrad, lion, sgd, sgd_momentum, sgd_nesterov>;
+
+using ElementRules = Rules<adam, amsgrad, lion, sgd, sgd_momentum, sgd_nesterov, sm3_vector, sm3_vector_momentum, smmf_without_momentum>;
+
+using MatrixRules = Rules<adafactor_hf, adafactor_hf_momentum, adafactor_late_sqrt, adafactor_late_sqrt_momentum, adafactor_torch, adafactor_torch_momentum, adafactor_vector, adafactor_vector_momentum, adam_nnmf, amos, amos_momentum, amos_rows, amos_rows_momentum, lion_nnmf, sgd_momentum_nnmf, sgd_nesterov_nnmf, sm3_i, sm3_i_momentum, sm3_ii, sm3_ii_momentum, smmf_without_momentum_nnmf>;
 
 }  // namespace fusedopt

@@ -10,8 +10,13 @@ FUSEDOPT_INLINE F maximum(F a, F b) {
 }
 
 template <class F>
+FUSEDOPT_INLINE F minimum(F a, F b) {
+  return select(a < b, a, select(b <= a, b, a + b));
+}
+
+template <class F>
 FUSEDOPT_INLINE F sign(F x) {
-  return select(x > F(0), F(1), select(x < F(0), -F(1), x));
+  return select(x > F(0), F(1), select(x < F(0), F(-1), x));
 }
 
 }  // namespace fusedopt

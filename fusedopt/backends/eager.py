@@ -2,7 +2,7 @@
 
 import torch
 
-from .. import modifiers
+from .. import bits, modifiers
 from ..scalars import HEADER
 from .engine import Engine
 
@@ -27,10 +27,24 @@ class Eager(Engine):
             scalars = dict(zip(names, row, strict=True))
             if coefficient is not None:
                 scalars["gradient_sign"] = scalars["gradient_sign"] * coefficient.to(row)
-            tensors = (entry.grad, entry.param, *entry.states)
-            p, *states = update(rule, scalars, *(t.to(dtype) for t in tensors))
-            for target, value in zip((entry.param, *entry.states), (p, *states), strict=True):
-                target.copy_(value)
+            if entry.param.numel() > 0:
+                _step(rule, scalars, entry, dtype)
+
+
+def _step(rule, scalars, entry, dtype):
+    """Reads a parameter's tensors as the rule sees them, and writes what the update returns."""
+    tensors = (entry.grad, entry.param, *entry.states)
+    kinds = ("element", "element", *rule.states.values())
+    values = [_read(entry.matrix, kind, tensor, dtype) for kind, tensor in zip(kinds, tensors, strict=True)]
+    results = update(rule, scalars, *values)
+    for kind, tensor, value in zip(kinds[1:], tensors[1:], results, strict=True):
+        tensor.copy_(bits.pack(value > 0) if kind == "sign" else value.reshape(tensor.shape))
+
+
+def _read(matrix, kind, tensor, dtype):
+    if kind == "sign":
+        return torch.where(bits.unpack(tensor, matrix.cols), 1, -1).to(dtype).unsqueeze(0)
+    return matrix.view(kind, tensor.to(dtype))
 
 
 def update(rule, scalars, g, p, *states):

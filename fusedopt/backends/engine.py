@@ -42,7 +42,7 @@ class Engine(ABC):
     def finish(self):
         self.advance()
         for row in self.bucket.rows:
-            row[1] += 1
+            row.steps += 1
         for staged in self.staged:
             staged.write_back()
         torch.autograd.graph.increment_version(self.owners)

@@ -11,6 +11,9 @@ except ImportError as error:
     missing = f"fusedopt was installed without compiled code ({error})"
 
 
+_KINDS = ("element", "sign", "row", "col", "matrix", "tensor")  # Kind in csrc/row.h
+
+
 class NativeTable:
     """A bucket's tensors as ``_C.Table`` reads them; this object owns what the table borrows."""
 
@@ -18,18 +21,21 @@ class NativeTable:
         self._entries = [_native_entry(entry) for entry in bucket.entries]
         self._rows = bucket.rows
         self._reads_steps = not bucket.capturable
-        self.native = _C.Table(self._entries, bucket.rule.states, bucket.counts_steps and not bucket.capturable)
+        kinds = [_KINDS.index(kind) if kind in _KINDS else 0 for kind in bucket.rule.states.values()]
+        counts_steps = bucket.counts_steps and not bucket.capturable
+        self.native = _C.Table(self._entries, tuple(bucket.rule.states), kinds, bucket.rule.sees_matrices, counts_steps)
         if not self.refresh():
             raise RuntimeError("fusedopt: a tensor changed while the step was planned; do not touch them in hooks")
 
     def refresh(self):
-        return self.native.refresh([t for _, t in self._rows] if self._reads_steps else [])
+        return self.native.refresh([row.steps for row in self._rows] if self._reads_steps else [])
 
 
 def _native_entry(entry):
+    matrix = entry.matrix.rows, entry.matrix.cols
     if entry.staged:
-        return entry.param, entry.grad, entry.states, entry.record, entry.row
-    return entry.param, None, None, entry.record, entry.row
+        return entry.param, entry.grad, entry.states, entry.record, entry.row, matrix
+    return entry.param, None, None, entry.record, entry.row, matrix
 
 
 class Roster:

@@ -3,5 +3,8 @@
 import importlib
 import pkgutil
 
+from .. import nnmf
+
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")
+nnmf.build_all()

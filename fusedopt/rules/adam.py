@@ -25,8 +25,8 @@ def amsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias1, root_debias2
     return debias1 * m / (root_debias2 * sqrt(v_max) + eps), m, v, v_max
 
 
-ADAM = Rule(adam, states=("exp_avg", "exp_avg_sq"))
-AMSGRAD = Rule(amsgrad, states=("exp_avg", "exp_avg_sq", "max_exp_avg_sq"))
+ADAM = Rule(adam, states={"exp_avg": "signed", "exp_avg_sq": "positive"})
+AMSGRAD = Rule(amsgrad, states={"exp_avg": "signed", "exp_avg_sq": "positive", "max_exp_avg_sq": "bound"})
 
 
 class Adam(Optimizer):
@@ -59,7 +59,7 @@ class Adam(Optimizer):
             amsgrad=amsgrad,
         )
 
-    def rule(self, group):
+    def rule(self, group, p):
         return AMSGRAD if group["amsgrad"] else ADAM
 
     def scalars(self, group, t):

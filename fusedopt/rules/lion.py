@@ -13,7 +13,7 @@ def lion(g, p, m, beta1, rate1, beta2, rate2):
     return u, beta2 * m + rate2 * g
 
 
-LION = Rule(lion, states=("exp_avg",))
+LION = Rule(lion, states={"exp_avg": "signed"})
 
 
 class Lion(Optimizer):
@@ -29,7 +29,7 @@ class Lion(Optimizer):
         options = {"decoupled_weight_decay": True, **options}
         super().__init__(params, options, lr=lr, betas=tuple(betas), weight_decay=weight_decay)
 
-    def rule(self, group):
+    def rule(self, group, p):
         return LION
 
     def scalars(self, group, t):

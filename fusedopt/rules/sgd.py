@@ -22,8 +22,8 @@ def sgd_nesterov(g, p, b, momentum, rate):
 
 
 PLAIN = Rule(sgd)
-MOMENTUM = Rule(sgd_momentum, states=("momentum_buffer",))
-NESTEROV = Rule(sgd_nesterov, states=("momentum_buffer",))
+MOMENTUM = Rule(sgd_momentum, states={"momentum_buffer": "signed"})
+NESTEROV = Rule(sgd_nesterov, states={"momentum_buffer": "signed"})
 
 
 class SGD(Optimizer):
@@ -50,7 +50,7 @@ class SGD(Optimizer):
             nesterov=nesterov,
         )
 
-    def rule(self, group):
+    def rule(self, group, p):
         if group["momentum"] == 0:
             return PLAIN
         return NESTEROV if group["nesterov"] else MOMENTUM
