@@ -21,12 +21,27 @@ FUSEDOPT_INLINE To bit_cast(From from) {
   return to;
 }
 
-// Evict-first, as a step touches each byte once; the intrinsics also say that the memory is global, which a Row cannot.
+// Evict-first where a step touches each byte once, or for the last time; what a later sweep reads again is kept. The
+// intrinsics also say that the memory is global, which a Row cannot.
+enum class Use { last, again };
+
+#ifndef __CUDACC__
+inline bool misaligned = false;  // whether a host has played an access that a GPU could not make
+
 template <class Word>
+void check_alignment(const void* address) {
+  misaligned = misaligned || reinterpret_cast<uintptr_t>(address) % sizeof(Word) != 0;
+}
+#endif
+
+template <class Word, Use use = Use::last>
 FUSEDOPT_INLINE Word read(const void* from) {
 #ifdef __CUDA_ARCH__
-  return __ldcs(static_cast<const Word*>(from));
+  return use == Use::last ? __ldcs(static_cast<const Word*>(from)) : __ldca(static_cast<const Word*>(from));
 #else
+#ifndef __CUDACC__
+  check_alignment<Word>(from);
+#endif
   return *static_cast<const Word*>(from);
 #endif
 }
@@ -36,6 +51,9 @@ FUSEDOPT_INLINE void write(void* to, Word word) {
 #ifdef __CUDA_ARCH__
   __stcs(static_cast<Word*>(to), word);
 #else
+#ifndef __CUDACC__
+  check_alignment<Word>(to);
+#endif
   *static_cast<Word*>(to) = word;
 #endif
 }
@@ -45,18 +63,18 @@ struct Raw {
   uint32_t word[4];
 };
 
-template <int Bytes>
+template <int Bytes, Use use = Use::last>
 FUSEDOPT_INLINE Raw load(const void* from) {
   if constexpr (Bytes == 16) {
-    const uint4 x = read<uint4>(from);
+    const uint4 x = read<uint4, use>(from);
     return {x.x, x.y, x.z, x.w};
   } else if constexpr (Bytes == 8) {
-    const uint2 x = read<uint2>(from);
+    const uint2 x = read<uint2, use>(from);
     return {x.x, x.y};
   } else if constexpr (Bytes == 4) {
-    return {read<unsigned int>(from)};
+    return {read<unsigned int, use>(from)};
   } else {
-    return {read<unsigned short>(from)};
+    return {read<unsigned short, use>(from)};
   }
 }
 
@@ -77,21 +95,21 @@ FUSEDOPT_INLINE void store(void* to, const Raw& raw) {
 template <int Bytes, int W>
 constexpr bool fits = Bytes * W <= 16;
 
-template <int W>
-FUSEDOPT_INLINE Raw load(const Row& row, int stream, int64_t element) {
-  const int size = size_of(row.dtype(stream));
-  const char* from = static_cast<const char*>(row.stream[stream]) + element * size;
+template <int W, Use use = Use::last>
+FUSEDOPT_INLINE Raw load(const void* stream, DType dtype, int64_t element) {
+  const int size = size_of(dtype);
+  const char* from = static_cast<const char*>(stream) + element * size;
   if constexpr (fits<8, W>)
-    if (size == 8) return load<8 * W>(from);
+    if (size == 8) return load<8 * W, use>(from);
   if constexpr (fits<4, W>)
-    if (size == 4) return load<4 * W>(from);
-  return load<2 * W>(from);
+    if (size == 4) return load<4 * W, use>(from);
+  return load<2 * W, use>(from);
 }
 
 template <int W>
-FUSEDOPT_INLINE void store(const Row& row, int stream, int64_t element, const Raw& raw) {
-  const int size = size_of(row.dtype(stream));
-  char* to = static_cast<char*>(row.stream[stream]) + element * size;
+FUSEDOPT_INLINE void store(void* stream, DType dtype, int64_t element, const Raw& raw) {
+  const int size = size_of(dtype);
+  char* to = static_cast<char*>(stream) + element * size;
   if constexpr (fits<8, W>)
     if (size == 8) return store<8 * W>(to, raw);
   if constexpr (fits<4, W>)

@@ -1,6 +1,8 @@
 // The Python module fusedopt._C.cuda. Addresses come from tensors that the Python engine keeps alive.
 #include "bindings.h"
 
+#include <algorithm>
+
 #include "launch.h"
 
 namespace py = pybind11;
@@ -27,7 +29,21 @@ void bind(py::module_ m) {
     return Place{device, at<void>(stream)};
   }));
 
+  py::class_<MatrixWork>(m, "MatrixWork").def(py::init([](uintptr_t rows, uintptr_t words, uintptr_t scratch) {
+    return MatrixWork{at<const Row>(rows), at<const int64_t>(words), at<void>(scratch)};
+  }));
+  py::class_<Schedule>(m, "Schedule")
+      .def(py::init([](const std::string& rule, bool fp64, uintptr_t rows, int count) {
+        return schedule(rule, fp64, at<const Row>(rows), count);
+      }))
+      .def_readonly("scratch", &Schedule::scratch)
+      .def("__len__", [](const Schedule& schedule) { return schedule.words.size(); })
+      .def("write", [](const Schedule& schedule, uintptr_t to) {
+        std::copy(schedule.words.begin(), schedule.words.end(), at<int64_t>(to));
+      });
+
   m.def("step", &step, release());
+  m.def("step_matrices", &step_matrices, release());
   m.def(
       "sum_squares",
       [](bool fp64, const Work& work, uintptr_t partials, uintptr_t sum, Place place) {

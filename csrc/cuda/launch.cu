@@ -11,7 +11,7 @@
 namespace fusedopt::cuda {
 
 template <class Rule>
-const void* kernel_of(bool fp64);  // defined in the rule's own translation unit, see rule.cu.in
+std::vector<const void*> kernels_of(bool fp64);  // defined in the rule's own translation unit, see rule.cu.in
 
 namespace {
 
@@ -49,11 +49,12 @@ void launch(const void* kernel, Grid grid, Place place, const std::string& what,
 }
 
 template <class... Rule>
-const void* find(Rules<Rule...>, const std::string& name, bool fp64) {
-  const void* kernel = nullptr;
-  ((name == Rule::name ? void(kernel = kernel_of<Rule>(fp64)) : void()), ...);
-  if (!kernel) throw std::runtime_error("rule '" + name + "' is not compiled into the CUDA engine; reinstall fusedopt");
-  return kernel;
+std::vector<const void*> find(Rules<Rule...>, const std::string& name, bool fp64) {
+  std::vector<const void*> kernels;
+  ((name == Rule::name ? void(kernels = kernels_of<Rule>(fp64)) : void()), ...);
+  if (kernels.empty())
+    throw std::runtime_error("rule '" + name + "' is not compiled into the CUDA engine; reinstall fusedopt");
+  return kernels;
 }
 
 // A launch copies its arguments when it is enqueued, and a graph keeps that copy: no pinned memory to hold on to.
@@ -80,10 +81,23 @@ void upload_words(const int64_t* from, int count, int64_t* to, Place place) {
 void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place) {
   if (work.count == 0) return;
   const std::string what = "the step of rule '" + rule + "'";
-  const void* kernel = find(AllRules{}, rule, fp64);
+  const void* kernel = find(ElementRules{}, rule, fp64).front();
   check(cudaSetDevice(place.device), what);
   const int blocks = std::min(work.count, full_grid(kernel, place.device, what));
   launch(kernel, {blocks, kThreads}, place, what, work, scalars);
+}
+
+void step_matrices(const std::string& rule, bool fp64, const Schedule& schedule, const MatrixWork& work,
+                   const ScalarTable& scalars, Place place) {
+  const std::string what = "the step of rule '" + rule + "'";
+  const std::vector<const void*> kernels = find(MatrixRules{}, rule, fp64);
+  check(cudaSetDevice(place.device), what);
+  for (size_t i = 0; i < kernels.size(); ++i) {
+    const auto chunks = reinterpret_cast<const Chunk*>(work.words + schedule.first[i]);
+    const int blocks = static_cast<int>(schedule.first[i + 1] - schedule.first[i]);
+    const int threads = i % 2 == 0 ? kThreads : kTotalThreads;
+    if (blocks > 0) launch(kernels[i], {blocks, threads}, place, what, work, chunks, scalars);
+  }
 }
 
 void sum_squares(bool fp64, const Work& work, double* partials, double* sum, Place place) {

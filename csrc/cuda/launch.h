@@ -1,6 +1,7 @@
 // The CUDA engine as plain C++ sees it. All addresses are in device memory unless they say otherwise.
 #pragma once
 #include <string>
+#include <vector>
 
 #include "../row.h"
 
@@ -9,6 +10,9 @@ namespace fusedopt::cuda {
 // Elements that a block takes at a time: a model of one million parameters still reaches all but a few of the 132
 // multiprocessors of an H100, and the blocks beside it hide the look-up of row and scalars.
 constexpr int64_t kChunk = 8192;
+
+constexpr int kThreads = 256;        // of a block
+constexpr int kTotalThreads = 1024;  // of a block that ends a sum
 
 struct Chunk {
   int32_t row, index;  // elements [index * kChunk, (index + 1) * kChunk) of the row, as far as it has them
@@ -26,6 +30,20 @@ struct ScalarTable {
   const double* coefficient;  // multiplies every gradient; null without clipping
 };
 
+// The launches of one step of a rule that sees matrices, worked out from the shapes of a bucket's tensors.
+struct Schedule {
+  std::vector<int64_t> words;  // for device memory: a Plan for every tensor, then the chunks of all launches
+  std::vector<int64_t> first;  // chunks of launch l: words [first[l], first[l + 1])
+  int64_t scratch = 0;         // numbers of the arithmetic type that a step needs
+};
+
+// Where a step of such a rule finds its tensors, what the schedule says of them, and room for the values in between.
+struct MatrixWork {
+  const Row* rows;
+  const int64_t* words;
+  void* scratch;
+};
+
 struct Place {
   int device;
   void* stream;  // a cudaStream_t
@@ -33,6 +51,10 @@ struct Place {
 
 // Each call enqueues on `place.stream` and returns; it throws std::runtime_error when CUDA refuses.
 void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place);
+// The rows are in host memory, and only their shapes are read.
+Schedule schedule(const std::string& rule, bool fp64, const Row* rows, int count);
+void step_matrices(const std::string& rule, bool fp64, const Schedule& schedule, const MatrixWork& work,
+                   const ScalarTable& scalars, Place place);
 // sum = the squares of all gradients, added in an order that only the work decides; `partials` has one slot a chunk.
 void sum_squares(bool fp64, const Work& work, double* partials, double* sum, Place place);
 // Copies 64-bit words from host memory, which may be reused at once and may be captured into a graph.

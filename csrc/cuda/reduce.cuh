@@ -11,7 +11,8 @@ FUSEDOPT_INLINE double squares(const Span& span, int thread) {
   double sum = 0;
   walk<T, 1>(span, thread, [&](auto width, int64_t element) {
     T g[decltype(width)::value];
-    decode(load<decltype(width)::value>(span.row, kGrad, element), span.row.dtype(kGrad), g);
+    const DType dtype = span.row.dtype(kGrad);
+    decode(load<decltype(width)::value>(span.row.stream[kGrad], dtype, element), dtype, g);
 #pragma unroll
     for (const T x : g) sum = ::fma(static_cast<double>(x), static_cast<double>(x), sum);
   });
@@ -42,8 +43,6 @@ __global__ void __launch_bounds__(kThreads) squares_kernel(const Work work, doub
     __syncthreads();
   }
 }
-
-constexpr int kTotalThreads = 1024;
 
 __global__ void __launch_bounds__(kTotalThreads) total_kernel(const double* partials, int count, double* total) {
   double sum = 0;

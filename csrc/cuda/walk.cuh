@@ -5,8 +5,6 @@
 
 namespace fusedopt::cuda {
 
-constexpr int kThreads = 256;
-
 // The elements [begin, end) of a row: one chunk, looked up.
 struct Span {
   Row row;

@@ -1,12 +1,12 @@
-"""The CUDA engine: one launch over all tensors of a bucket, on the current stream, never waiting for the GPU."""
+"""The CUDA engine: a bucket's tensors together in every launch, on the current stream, never waiting for the GPU."""
 
 import torch
 
 from . import native
 from .engine import Engine
 
-ROW_WORDS = 10  # of 64 bits, in csrc/row.h
-_CAPTURED = []  # chunk maps that CUDA graphs read, perhaps after the engine that made them is gone
+ROW_WORDS = 12  # of 64 bits, in csrc/row.h
+_CAPTURED = []  # maps that CUDA graphs read, perhaps after the engine that made them is gone
 
 
 class Cuda(Engine):
@@ -18,6 +18,9 @@ class Cuda(Engine):
         self.device_rows = None
         sizes = [entry.param.numel() for entry in bucket.entries]
         self.chunks = chunk_map(sizes, native._C.cuda.CHUNK).to(bucket.device)
+        self.maps = [self.chunks]
+        if bucket.rule.sees_matrices:
+            self._schedule()
 
     @staticmethod
     def unavailable(device):
@@ -51,7 +54,11 @@ class Cuda(Engine):
             scalars = native._C.cuda.ScalarTable(
                 table.data_ptr(), table.shape[1], 0 if coefficient is None else coefficient.data_ptr()
             )
-            native._C.cuda.step(self.bucket.rule.name, self.fp64, self._work(rows), scalars, self._place())
+            rule = self.bucket.rule
+            if rule.sees_matrices:
+                self._step_matrices(rows, scalars)
+            else:
+                native._C.cuda.step(rule.name, self.fp64, self._work(rows), scalars, self._place())
 
     def advance(self):
         if self.bucket.capturable:
@@ -59,16 +66,31 @@ class Cuda(Engine):
         else:
             self.table.native.advance()
 
+    def _schedule(self):
+        """Works out the launches from the tensors' shapes, and sends what they read of it to the GPU."""
+        self.table.native.write(self.host_rows.data_ptr())
+        rows = self.host_rows
+        self.schedule = native._C.cuda.Schedule(self.bucket.rule.name, self.fp64, rows.data_ptr(), len(rows))
+        words = torch.empty(len(self.schedule), dtype=torch.int64, device="cpu")
+        self.schedule.write(words.data_ptr())
+        self.words = words.to(self.bucket.device)
+        self.maps.append(self.words)
+
+    def _step_matrices(self, rows, scalars):
+        scratch = torch.empty(self.schedule.scratch, dtype=self.bucket.dtype, device=self.bucket.device)
+        work = native._C.cuda.MatrixWork(rows.data_ptr(), self.words.data_ptr(), scratch.data_ptr())
+        native._C.cuda.step_matrices(self.bucket.rule.name, self.fp64, self.schedule, work, scalars, self._place())
+
     def _rows(self):
         """The rows on the GPU, sent there when they changed. A graph under capture gets its own copy to replay from."""
         changed = self.table.native.write(self.host_rows.data_ptr())
         if torch.cuda.is_current_stream_capturing():
-            _CAPTURED.append(self.chunks)
+            _CAPTURED.extend(self.maps)
             self.device_rows = None
             return self._upload(self.host_rows)
         if changed or self.device_rows is None:
             self.device_rows = self._upload(self.host_rows)
-        for tensor in (self.device_rows, self.chunks):  # steps may run on other streams than the one that made these
+        for tensor in (self.device_rows, *self.maps):  # steps may run on other streams than the one that made these
             tensor.record_stream(torch.cuda.current_stream(self.bucket.device))
         return self.device_rows
 

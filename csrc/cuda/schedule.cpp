@@ -1,0 +1,132 @@
+// The launches of a rule that sees matrices: for every kernel one over its domain, and one that adds up its sums.
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+#include "../rules/all.h"
+#include "tiling.h"
+
+namespace fusedopt::cuda {
+namespace {
+
+template <class Rule, class T>
+Tiling tiling_of(const Row& row) {
+  constexpr int pack = kPack<T>, widest = 32 * kPacks * pack;
+  Tiling t = {};
+  t.cols = is_flat<Rule>() ? std::min<int64_t>(row.numel, widest) : row.cols;
+  t.rows = is_flat<Rule>() ? pieces(row.numel, widest) : row.rows;
+  t.batch = is_flat<Rule>() ? 1 : row.numel / (row.rows * row.cols);
+  t.lanes = power_of_two(pieces(t.cols, kPacks * pack), 8 / pack, 32);  // a byte of sign bits stays within a team
+  t.teams = power_of_two(pieces(t.rows, kDeep), 1, kThreads / t.lanes);
+  t.bands = static_cast<int32_t>(pieces(t.rows, t.teams * kDeep));
+  t.panels = static_cast<int32_t>(pieces(t.cols, t.lanes * kPacks * pack));
+  return t;
+}
+
+template <class Rule, class T>
+class Scheduler {
+ public:
+  explicit Scheduler(const Row* rows, int count) : rows_(rows), count_(count) {}
+
+  Schedule made() {
+    for (int tensor = 0; tensor < count_; ++tensor)
+      plans_.push_back(rows_[tensor].numel ? plan(rows_[tensor]) : Plan<Rule>{});
+    schedule_.words.resize(plans_.size() * (sizeof(Plan<Rule>) / sizeof(int64_t)));
+    std::memcpy(schedule_.words.data(), plans_.data(), plans_.size() * sizeof(Plan<Rule>));
+    launches(typename Rule::List());
+    return std::move(schedule_);
+  }
+
+ private:
+  int64_t take(int64_t count) {
+    const int64_t at = schedule_.scratch;
+    schedule_.scratch += pieces(count, kPack<T>) * kPack<T>;
+    return at;
+  }
+
+  Plan<Rule> plan(const Row& row) {
+    Plan<Rule> plan = {};
+    plan.tiling = tiling_of<Rule, T>(row);
+    for (int id = Rule::states; id < Rule::slot_count; ++id)
+      if (state_of<Rule>(id) < 0) plan.value[id] = take(plan.tiling.values(Rule::slots[id].shape));
+    place_terms(plan, typename Rule::List());
+    return plan;
+  }
+
+  // Terms are used up before the next kernel makes its own.
+  template <class... Kernel>
+  void place_terms(Plan<Rule>& plan, Kernels<Kernel...>) {
+    const int64_t begin = schedule_.scratch;
+    int64_t end = begin;
+    ((schedule_.scratch = begin, place_terms<Kernel>(plan), end = std::max(end, schedule_.scratch)), ...);
+    schedule_.scratch = end;
+  }
+
+  template <class Kernel>
+  void place_terms(Plan<Rule>& plan) {
+    for (int sum = 0; sum < Kernel::sums::count; ++sum) {
+      const int id = Kernel::sums::at[sum];
+      const Terms terms = terms_of(plan.tiling, Kernel::domain, Rule::slots[id].shape);
+      plan.terms[id] = take(terms.results() * terms.count);
+    }
+  }
+
+  template <class... Kernel>
+  void launches(Kernels<Kernel...>) {
+    (add<Kernel>(), ...);
+    schedule_.first.push_back(static_cast<int64_t>(schedule_.words.size()));
+  }
+
+  template <class Kernel>
+  void add() {
+    constexpr bool sweeps = Kernel::domain == Shape::element;
+    launch([](const Tiling& t) { return sweeps ? t.tiles() : pieces(t.values(Kernel::domain), kThreads); });
+    // Every other sweep goes backwards: it begins with what the last one left in the cache.
+    if (sweeps && sweeps_++ % 2 == 1)
+      std::reverse(schedule_.words.begin() + schedule_.first.back(), schedule_.words.end());
+    launch([](const Tiling& t) {
+      int64_t blocks = 0;
+      for (int sum = 0; sum < Kernel::sums::count; ++sum)
+        blocks += terms_of(t, Kernel::domain, Rule::slots[Kernel::sums::at[sum]].shape).blocks();
+      return blocks;
+    });
+  }
+
+  template <class Blocks>
+  void launch(const Blocks& blocks) {
+    schedule_.first.push_back(static_cast<int64_t>(schedule_.words.size()));
+    for (int tensor = 0; tensor < count_; ++tensor) {
+      const int64_t count = rows_[tensor].numel ? blocks(plans_[tensor].tiling) : 0;
+      for (int64_t index = 0; index < count; ++index) {
+        const Chunk chunk = {tensor, static_cast<int32_t>(index)};
+        schedule_.words.emplace_back();
+        std::memcpy(&schedule_.words.back(), &chunk, sizeof(chunk));
+      }
+    }
+  }
+
+  const Row* rows_;
+  const int count_;
+  int sweeps_ = 0;
+  std::vector<Plan<Rule>> plans_;
+  Schedule schedule_;
+};
+
+template <class... Rule>
+Schedule schedule(Rules<Rule...>, const std::string& rule, bool fp64, const Row* rows, int count) {
+  Schedule made;
+  const bool known = ((rule == Rule::name && (made = fp64 ? Scheduler<Rule, double>(rows, count).made()
+                                                          : Scheduler<Rule, float>(rows, count).made(),
+                                              true)) ||
+                      ...);
+  if (!known) throw std::runtime_error("rule '" + rule + "' is not compiled into the CUDA engine; reinstall fusedopt");
+  return made;
+}
+
+}  // namespace
+
+Schedule schedule(const std::string& rule, bool fp64, const Row* rows, int count) {
+  return schedule(MatrixRules{}, rule, fp64, rows, count);
+}
+
+}  // namespace fusedopt::cuda
