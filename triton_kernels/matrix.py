@@ -6,7 +6,6 @@ program walks down one band of rows; ``chunks`` holds pairs: a tensor, a program
 column of ``table`` or, from WORDS on, of ``places``, the addresses of scratch memory; a scalar's, of the scalar table.
 """
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -31,16 +30,15 @@ class Value:
 
 @dataclass(frozen=True)
 class Sum:
-    """A reduction along rows, down columns ("row", "col") or over all ("tensor"), by way of ``partials``."""
+    """A reduction along rows, down columns ("row", "col") or over all ("tensor"), by way of ``partials``.
+
+    Maxima are of values that are not negative, so that every reduction starts from 0.
+    """
 
     along: str
     is_max: bool
     partials: int
     result: int
-
-    @property
-    def start(self):
-        return -math.inf if self.is_max else 0.0
 
 
 @dataclass(frozen=True, eq=False)  # compared by identity, which every launch does
@@ -243,8 +241,8 @@ def _walk(words, own, row, index, coefficient, TEXT: tl.constexpr, S: tl.constex
     for i in tl.static_range(len(S.fixed)):
         fixed += (_read(words, own, row, At(m, band, left, c, batch, rows, stride, end), S.fixed[i], S),)
     sums = ()
-    for i in tl.static_range(len(S.sums)):
-        sums += (tl.full(S.tile, S.sums[i].start, S.arithmetic),)
+    for _ in tl.static_range(len(S.sums)):
+        sums += (tl.zeros(S.tile, S.arithmetic),)
     for top in range(band * HEIGHT, min(rows, (band + 1) * HEIGHT), S.tile[1]):
         at = At(m, top + tl.arange(0, S.tile[1])[None, :, None], left, c, batch, rows, stride, end)
         terms = _tile(words, own, row, at, scale, fixed, TEXT, S)
@@ -257,7 +255,7 @@ def _walk(words, own, row, index, coefficient, TEXT: tl.constexpr, S: tl.constex
 def _store_row_sums(terms, words, own, at, blocks, block, S: tl.constexpr):
     inside = _inside(at, S.domain)
     for i in tl.static_range(len(S.row_sums)):
-        total = _folded(tl.where(inside, terms[i], S.row_sums[i].start), 2, S.row_sums[i])
+        total = _folded(tl.where(inside, terms[i], 0), 2, S.row_sums[i])
         partials = _pointer(words, own, S.row_sums[i].partials, S.arithmetic)
         tl.store(partials + _index(at, "row") * blocks + block, total, _inside(at, "row"))
 
@@ -322,10 +320,10 @@ def _finish(words, own, index, SUM: tl.constexpr, S: tl.constexpr):
     results, count, stride, size = _partials(words, SUM, S)
     lanes = index * HEIGHT + tl.arange(0, HEIGHT)[:, None]
     first = _pointer(words, own, SUM.partials, S.arithmetic) + lanes // stride * stride * count + lanes % stride
-    total = tl.full((HEIGHT, TERMS), SUM.start, tl.float64)
+    total = tl.zeros((HEIGHT, TERMS), tl.float64)
     for k in range(0, count, TERMS):
         terms = k + tl.arange(0, TERMS)[None, :]
-        x = tl.load(first + terms * stride, (lanes < results) & (terms < count), SUM.start).to(tl.float64)
+        x = tl.load(first + terms * stride, (lanes < results) & (terms < count), 0).to(tl.float64)
         total = _joined(total, x, SUM)
     total = _folded(total, 1, SUM)
     if not SUM.is_max:

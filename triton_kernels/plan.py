@@ -15,7 +15,11 @@ from .matrix import BAND, RESULTS, Sum, Sweep, Value
 from .step import OWN, WORDS, triton_types, width
 
 STATES, SCALARS, SCRATCH = 2, OWN.value, WORDS.value  # first columns of states, scalars and scratch memory
-TILES = ((1, 8, 128), (1, 1, 1024), (1, 128, 8), (16, 8, 8), (64, 4, 4), (1, 1024, 1), (1024, 1, 1))
+TILES = (
+    *((1, 8, 128), (1, 1, 1024), (1, 128, 8), (1, 256, 4), (1, 1024, 1)),  # of one matrix
+    *((16, 8, 8), (64, 4, 4), (128, 1, 8), (1024, 1, 1)),  # of several small ones
+)
+SECTOR = 8  # elements that memory moves together
 AXES = {"element": (1, 1, 1), "row": (1, 1, 0), "col": (1, 0, 1), "matrix": (1, 0, 0), "tensor": (0, 0, 0)}
 ELEMENTS = [kind for kind, shape in KINDS.items() if shape == "element" and kind != "sign"]
 DOWN = ("row", "element", "sign")  # shapes of values that change down a column
@@ -39,7 +43,7 @@ def _is_read_after(stages, state, new):
 
 
 def late(stages):
-    """What is still to be copied after all kernels: numbers of states, and the columns of their new values."""
+    """Copies that remain after all kernels: numbers of states, and the columns of their new values."""
     columns = places(stages)
     pairs = enumerate(zip(stages.states, stages.new, strict=True))
     return [
@@ -104,7 +108,7 @@ class Domain:
         tiles = torch.tensor([tile for tile in TILES if not by_eights or tile[2] % 8 == 0], device="cpu")
         tiles = torch.where(axes, tiles, 1)
         self.extents = torch.where(axes, sizes, 1)
-        self.tiles = tiles[_cut(self.extents.unsqueeze(1), tiles).prod(2).argmin(1)]
+        self.tiles = tiles[_costs(self.extents.unsqueeze(1), tiles).argmin(1)]
         self.blocks = _cut(self.extents, self.tiles.clamp(min=torch.tensor([1, BAND, 1], device="cpu")))
         self.programs = torch.where(sizes.prod(1) > 0, self.blocks.prod(1), 0)
 
@@ -118,6 +122,12 @@ class Domain:
         batch, rows, cols = self.extents.T
         results = {"row": batch * rows, "col": batch * cols, "tensor": torch.ones_like(batch)}[along]
         return torch.where(self.programs > 0, _cut(results, RESULTS), 0)
+
+
+def _costs(extents, tiles):
+    """How many tiles it takes, each as often as others move the same memory."""
+    width = extents[..., 2].clamp(max=SECTOR)
+    return _cut(extents, tiles).prod(2) * _cut(width, tiles[:, 2])
 
 
 def _cut(sizes, parts):
@@ -156,7 +166,7 @@ class Plan:
             for value in kernel.sums:
                 start = _stack(columns, start, self.domains[kernel.domain].partials(ALONG[value.reduction]))
             end = max(end, start)
-        return torch.stack(columns, 1), end
+        return torch.stack(columns or [torch.zeros(len(self.matrices), dtype=torch.int64, device="cpu")], 1), end
 
     def _launches(self, i):
         kernel = self.rule.stages.kernels[i]

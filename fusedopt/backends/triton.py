@@ -16,7 +16,7 @@ _CAPTURED = []  # what CUDA graphs read at every replay, perhaps after the engin
 
 @dataclass
 class Launch:
-    """A kernel over a bucket's tensors that are alike; and, of a rule with sums, what adds up ``sums`` of them."""
+    """A kernel over a bucket's tensors that are alike; and, if it makes ``sums``, the programs that add those up."""
 
     chunks: torch.Tensor
     constants: dict
@@ -49,7 +49,7 @@ class Triton(Engine):
         places = self._send(scratch.data_ptr() + scratch.itemsize * plan.offsets)
         self.memory = [scratch, places]
         self.late = [
-            (entry.states[i], scratch[offsets[column - self.plan.SCRATCH] :][: entry.states[i].numel()])
+            (entry.states[i], self._new(entry, column, offsets, scratch))
             for i, column in self.plan.late(rule.stages)
             for entry, offsets in zip(entries, plan.offsets.tolist(), strict=True)
             if entry.param.numel() > 0
@@ -58,6 +58,12 @@ class Triton(Engine):
             constants = {"places": places, "TEXT": launch.text, "S": launch.sweep}
             sums = len(launch.sweep.row_sums + launch.sweep.sums)
             yield Launch(self._map(launch.programs, 1), constants, self._map(launch.finishers, 1), sums)
+
+    def _new(self, entry, column, offsets, scratch):
+        """A state's new value, which may be another state."""
+        if column < self.plan.SCRATCH:
+            return entry.states[column - self.plan.STATES]
+        return scratch[offsets[column - self.plan.SCRATCH] :]
 
     @staticmethod
     def unavailable(device):
@@ -95,11 +101,12 @@ class Triton(Engine):
         kernel = self.matrix.sweep if self.bucket.rule.sees_matrices else self.step.step
         for launch in self.launches:
             self._launch(kernel, (len(launch.chunks),), launch.chunks, *arguments, **launch.constants)
-            if launch.sums:
+            if launch.finishers is not None:
                 grid, places, sweep = (len(launch.finishers), launch.sums), self.memory[1], launch.constants["S"]
                 self._launch(self.matrix.finish, grid, launch.finishers, places, S=sweep)
-        for state, new in self.late:
-            state.copy_(new.view_as(state))
+        values = [new.flatten()[: state.numel()].clone() for state, new in self.late]
+        for (state, _), value in zip(self.late, values, strict=True):
+            state.copy_(value.view_as(state))
 
     def advance(self):
         if self.table is None or self.bucket.capturable:
