@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from fusedopt.backends import NAMES as BACKENDS
 from fusedopt.backends import unavailable
 
-from . import machine, report
+from . import machine, memory, report
 from .contenders import OPTIMIZERS, contenders, yardsticks
 from .harness import Lane, race
 from .models import MODELS
@@ -44,6 +44,7 @@ def add_arguments(parser):
     parser.add_argument("--backends", choices=BACKENDS, help="of fusedopt (default: all that run here)", **several)
     parser.add_argument("--dtype", choices=DTYPES, default="fp32", help="of weights, gradients, state (default: fp32)")
     parser.add_argument("--device", choices=MEMORY_SHARE, help="default: cuda where there is a GPU, else cpu")
+    parser.add_argument("--memory", action="store_true", help="measure memory instead of time")
     parser.add_argument("--rounds", type=int, metavar="N", help="how often to time each; slow ones are timed less")
 
 
@@ -54,17 +55,17 @@ def run(args):
     console, errors, rows = Console(), Console(stderr=True), []
     columns = TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn()
     for name in args.models:
-        model = MODELS[name].truncated(lambda model: _peak_bytes(model, args) <= args.memory)
+        model = MODELS[name].truncated(lambda model: _peak_bytes(model, args) <= args.limit)
         if model is None:
-            console.print(f"{name}: left out, as not one of its layers fits in {args.memory / 1e9:.1f} GB")
+            console.print(f"{name}: left out, as not one of its layers fits in {args.limit / 1e9:.1f} GB")
             continue
         with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
             found = list(_rows(name, model, args, progress))
-        console.print(report.table(found), "")
+        console.print((memory if args.memory else report).table(found), "")
         rows += found
         if args.json:
             args.json.write_text(json.dumps({**machine.circumstances(), "rows": rows}, indent=1) + "\n")
-    console.print(report.LEGEND)
+    console.print((memory if args.memory else report).LEGEND)
 
 
 def _complete(args):
@@ -83,7 +84,7 @@ def _complete(args):
         if reason and args.backends:
             raise SystemExit(f"fusedopt bench: backend {name!r} cannot step parameters on {args.device}: {reason}")
     args.backends = [name for name, reason in reasons.items() if not reason]
-    args.memory = MEMORY_SHARE[args.device.type] * machine.memory_bytes(args.device)
+    args.limit = MEMORY_SHARE[args.device.type] * machine.memory_bytes(args.device)
     if args.json:
         args.json.parent.mkdir(parents=True, exist_ok=True)
 
@@ -94,7 +95,7 @@ def _peak_bytes(model, args):
 
 
 def _rows(name, model, args, progress):
-    """Times every optimizer on ``model``; one row for each implementation."""
+    """Measures every optimizer on ``model``; one row for each implementation."""
     new = partial(torch.randn, device=args.device, dtype=DTYPES[args.dtype])
     params = [torch.nn.Parameter(new(shape)) for shape in model.shapes]
     for p in params:
@@ -110,9 +111,19 @@ def _rows(name, model, args, progress):
     task = progress.add_task(name, total=len(args.optimizers) * args.rounds)
     for optimizer in args.optimizers:
         progress.update(task, description=f"{name}: {optimizer}")
-        field = [*yardsticks(args.device), *contenders(optimizer, params, args.backends)]
-        lanes = [Lane(contender, args.device) for contender in field]
-        for lane in lanes:
-            lane.warm_up(args.rounds, args.seconds)
-        race(lanes, args.rounds, lambda: progress.advance(task))
-        yield from report.rows(*lanes, context={**context, "optimizer": optimizer})
+        context["optimizer"] = optimizer
+        if args.memory:
+            yield from memory.rows(optimizer, params, args.backends, context)
+            progress.advance(task, args.rounds)
+        else:
+            yield from report.rows(*_raced(optimizer, params, args, lambda: progress.advance(task)), context=context)
+
+
+def _raced(optimizer, params, args, tick):
+    """The lanes of the yardsticks and of one optimizer's implementations, timed."""
+    field = [*yardsticks(args.device), *contenders(optimizer, params, args.backends)]
+    lanes = [Lane(contender, args.device) for contender in field]
+    for lane in lanes:
+        lane.warm_up(args.rounds, args.seconds)
+    race(lanes, args.rounds, tick)
+    return lanes

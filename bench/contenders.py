@@ -1,5 +1,6 @@
-"""What is timed: fusedopt on each backend, torch.optim doing the same maths, and plain passes over memory."""
+"""What is timed: fusedopt on each backend, other libraries doing the same maths, and plain passes over memory."""
 
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,12 @@ OPTIMIZERS = {
     "AdamW-cautious": ("AdamW", {"cautious": True}),
     "AdamW-max_grad_norm": ("AdamW", {"max_grad_norm": 1.0}),
     "Lion": ("Lion", {}),
+    "Adafactor": ("Adafactor", {}),
+    "Adafactor-hf": ("Adafactor", {"second_moment_form": "hf"}),
+    "SMMF": ("SMMF", {}),
+    "SM3": ("SM3", {}),
+    "Amos": ("Amos", {}),
+    "AdamW-nnmf": ("AdamW", {"state_format": "nnmf"}),
 }
 TORCH_PATHS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
@@ -31,7 +38,7 @@ class Contender:
     name: str
     step: Callable[[], object]
     optimizer: torch.optim.Optimizer
-    clips: bool = False
+    swept: int
 
     def states(self):
         """Every state tensor, as (parameter, its record, key)."""
@@ -42,11 +49,8 @@ class Contender:
         return sum(record[key].nbytes for _, record, key in self.states())
 
     def floor_bytes(self):
-        """What a step cannot avoid: reading gradients (clipping: twice), reading and writing parameters and state."""
-        params = [p for group in self.optimizer.param_groups for p in group["params"]]
-        states = sum(record[key].nbytes for _, record, key in self.states() if key != "step")
-        gradients = sum(p.grad.nbytes for p in params)
-        return gradients * (2 if self.clips else 1) + 2 * sum(p.nbytes for p in params) + 2 * states
+        """What the maths needs: its sweeps over gradients and parameters (``swept``), state read and written once."""
+        return self.swept + 2 * sum(record[key].nbytes for _, record, key in self.states() if key != "step")
 
     def share_state(self, pool):
         """Swaps state, except step counts, for the tensors of ``pool``, so that the whole field fits in memory."""
@@ -56,37 +60,72 @@ class Contender:
                 record[key] = pool.setdefault((p, key, state.dtype, state.shape), state)
 
 
+def fresh(name, params, backends):
+    """All implementations of one optimizer, before their first step."""
+    kind, options = OPTIMIZERS[name]
+    yield from _fusedopt(kind, options, params, backends)
+    yield from _torch(kind, options, params)
+    yield from _hf(name, params)
+
+
 def contenders(name, params, backends):
     """All implementations of one optimizer, each after its first step and with state shared among them."""
-    kind, options = OPTIMIZERS[name]
     pool = {}
-    for contender in [*_fusedopt(kind, options, params, backends), *_torch(kind, options, params)]:
+    for contender in fresh(name, params, backends):
         contender.step()
         contender.share_state(pool)
         yield contender
+
+
+def _swept(kind, options, params):
+    """Bytes of gradients and parameters that the rule's sweeps read and write; clipping reads gradients first."""
+    optimizer = getattr(fusedopt, kind)(params, **options)
+    total = sum(p.grad.nbytes for p in params) if "max_grad_norm" in options else 0
+    for p in params:
+        stages = optimizer.layout(optimizer.param_groups[0], p)[0].stages
+        for kernel in stages.kernels:
+            if kernel.domain == "element":
+                reads_gradient, reads_parameter = (
+                    kernel.commits or x in stages.loads(kernel) for x in stages.inputs[:2]
+                )
+                total += reads_gradient * p.grad.nbytes + (reads_parameter + kernel.commits) * p.nbytes
+    return total
 
 
 def _fusedopt(kind, options, params, backends):
     for backend in backends:
         optimizer = getattr(fusedopt, kind)(params, lr=LR, **options)
         step = fusedopt.use_backend(backend)(optimizer.step)
-        yield Contender(f"fusedopt {backend}", step, optimizer, "max_grad_norm" in options)
+        yield Contender(f"fusedopt {backend}", step, optimizer, _swept(kind, options, params))
 
 
 def _torch(kind, options, params):
-    """The paths of torch's own class; its fused AdamW for comparison where it has nothing like it."""
+    """The paths of torch's own class; its fused AdamW for comparison where it has no fused path of its own."""
     own = {key: value for key, value in options.items() if key != "max_grad_norm"}
     cls = getattr(torch.optim, kind, None)
-    if cls is None or own.keys() - inspect.signature(cls).parameters:
+    known = set() if cls is None else set(inspect.signature(cls).parameters)
+    paths = TORCH_PATHS if own.keys() <= known else {}
+    for path, flags in paths.items():
+        if flags.keys() <= known:
+            optimizer = cls(params, lr=LR, **own, **flags)
+            step, bound = optimizer.step, options.get("max_grad_norm")
+            if bound:
+                step = _after_clipping(step, params, bound, flags.get("foreach"))
+            yield Contender(f"torch {path}", step, optimizer, _swept(kind, options, params))
+    if not (paths and "fused" in known):
         optimizer = torch.optim.AdamW(params, lr=LR, fused=True)
-        yield Contender("torch fused AdamW", optimizer.step, optimizer)
-        return
-    for path, flags in TORCH_PATHS.items():
-        optimizer = cls(params, lr=LR, **own, **flags)
-        step, bound = optimizer.step, options.get("max_grad_norm")
-        if bound:
-            step = _after_clipping(step, params, bound, flags.get("foreach"))
-        yield Contender(f"torch {path}", step, optimizer, bound is not None)
+        yield Contender("torch fused AdamW", optimizer.step, optimizer, _swept("AdamW", {}, params))
+
+
+def _hf(name, params):
+    """transformers' Adafactor, where that library is installed."""
+    if name == "Adafactor-hf" and importlib.util.find_spec("transformers"):
+        from transformers.optimization import Adafactor  # pyright: ignore[reportMissingImports]
+
+        optimizer = Adafactor(params, lr=LR, relative_step=False)
+        yield Contender(
+            "transformers", optimizer.step, optimizer, _swept("Adafactor", {"second_moment_form": "hf"}, params)
+        )
 
 
 def _after_clipping(step, params, bound, foreach):

@@ -16,8 +16,8 @@ struct Row {
   void* stream[kMaxStreams];  // grad, param, states
   int64_t numel;
   int64_t rows, cols;  // of one matrix; 1 and numel for rules that tell no rows apart
-  int32_t scalars;  // row of the scalar table
-  uint32_t dtypes;  // four bits a stream
+  int32_t scalars;     // row of the scalar table
+  uint32_t dtypes;     // four bits a stream
 
 #ifdef __CUDACC__
   __host__ __device__

@@ -92,8 +92,9 @@ bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const 
       state.device.device_id != p.device.device_id)
     return false;
   const int64_t matrices = row.numel / std::max<int64_t>(1, row.rows * row.cols);
-  const int64_t counts[] = {row.numel, matrices * row.rows * ((row.cols + 7) / 8), matrices * row.rows,
-                            matrices * row.cols, matrices, 1};  // as Kind counts
+  const int64_t counts[] = {
+      row.numel, matrices * row.rows * ((row.cols + 7) / 8), matrices * row.rows, matrices * row.cols, matrices,
+      1};  // as Kind counts
   if (row.numel > 0 && count(state) != counts[kind]) return false;
   if (kind != kSign) return is_arithmetic(state.dtype, row, dtype);
   dtype = kBits;

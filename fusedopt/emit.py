@@ -1,7 +1,7 @@
 """Rules to C++: ``python -m fusedopt.emit csrc/rules`` writes the headers that the CPU and CUDA engines include.
 
-Formulas come from :mod:`fusedopt.trace`; a Python expression over the language of rules is a C++ expression already but
-for its literals. A rule that sees one element at a time is one function; any other is a list of kernels (csrc/stages.h).
+Formulas come from :mod:`fusedopt.trace`; a Python expression over the language of rules is C++ already but for
+its literals. A rule that sees one element at a time is one function; any other is a list of kernels (csrc/stages.h).
 """
 
 import ast
@@ -60,7 +60,9 @@ def _staged(stages):
     kernels = [_kernel(stages, kernel, ids, f"kernel{i}") for i, kernel in enumerate(stages.kernels)]
     return [
         f"static constexpr int slot_count = {len(slots)};",
-        f"static constexpr Slot slots[] = {{{', '.join(map(_slot, slots))}}};",
+        "static constexpr Slot slots[] = {",
+        *(f"  {_slot(value)},  // {_name(value, ids)}" for value in slots),
+        "};",
         f"static constexpr int saved[] = {{{', '.join(saved)}}};  // slots of the new states",
         *(line for kernel in kernels for line in kernel.splitlines()),
         f"using List = Kernels<{', '.join(f'kernel{i}' for i in range(len(kernels)))}>;",
@@ -97,8 +99,10 @@ def _kernel(stages, kernel, ids, name):
 def _function(stages, kernel, streams, uniforms, parameters, ids):
     """The kernel's formulas as ``update``, which returns the direction where the kernel commits."""
     loads = stages.loads(kernel)
-    names = {value: value.name or f"{value.reduction or value.shape}{ids[value]}" for value in loads}
-    read = {value: f"{kind}[{i}]" for kind, values in (("s", streams), ("k", uniforms)) for i, value in enumerate(values)}
+    names = {value: _free(_name(value, ids)) for value in loads}
+    read = {value: f"s[{i}]" for i, value in enumerate(streams)} | {
+        value: f"k[{i}]" for i, value in enumerate(uniforms)
+    }
     lines = [f"const F {names[value]} = {place};" for value, place in read.items() if value in loads]
     assignments, results = _text(stages.results(kernel), names, stages.names)
     direction = [results.pop(0)] if kernel.commits else []
@@ -110,6 +114,15 @@ def _function(stages, kernel, streams, uniforms, parameters, ids):
     arguments = ", ".join(f"{kind}{name}" if name in words else kind.strip() for name, kind in parameters.items())
     head = f"FUSEDOPT_INLINE static {'F' if direction else 'void'} update({arguments})"
     return _block(f"template <class F>\n{head}", lines).splitlines()
+
+
+def _name(value, ids):
+    return value.name or f"{value.reduction or value.shape}{ids[value]}"
+
+
+def _free(name):
+    """The name of an input where ``update`` has arguments of its own."""
+    return f"{name}_" if name in ("s", "k", "out", "sum") else name
 
 
 def _block(head, lines, end="}"):
@@ -127,9 +140,12 @@ def _layout_text():
     return f"// Columns of the scalar table; a rule's own scalars follow.\nnamespace column {{\n{enum}\n}}"
 
 
-def _list_text(names, of):
-    """Rules as one type, for the engines to instantiate."""
-    return f"using {of} = Rules<{', '.join(names)}>;"
+def _lists(members):
+    """The rules as types, for the engines to instantiate."""
+    yield "template <class...>\nstruct Rules {};"
+    for name, sees_matrices in (("ElementRules", False), ("MatrixRules", True)):
+        names = [rule.name for rule in members if rule.sees_matrices == sees_matrices]
+        yield f"using {name} = Rules<{', '.join(names)}>;"
 
 
 def headers():
@@ -140,13 +156,12 @@ def headers():
     blocks = [function_text(modifier) for modifier in modifiers.MODIFIERS]
     files["modifiers.h"] = _header("fusedopt/modifiers.py", ["composites.h"], *blocks)
     files["layout.h"] = _header("fusedopt/scalars.py", [], _layout_text())
-    for module, members in _by_module().items():
+    modules = _by_module()
+    for module, members in modules.items():
         texts = [rule_text(rule) for rule in members]
         files[f"{module}.h"] = _header(f"fusedopt/rules/{module}.py", ["../stages.h", "composites.h"], *texts)
-    members = [rule for rules in _by_module().values() for rule in rules]
-    lists = [_list_text([r.name for r in members if r.sees_matrices == kind], of)
-             for kind, of in ((False, "ElementRules"), (True, "MatrixRules"))]  # fmt: skip
-    files["all.h"] = _header("fusedopt/rules", [f"{m}.h" for m in _by_module()], "template <class...>\nstruct Rules {};", *lists)
+    everything = [rule for members in modules.values() for rule in members]
+    files["all.h"] = _header("fusedopt/rules", [f"{module}.h" for module in modules], *_lists(everything))
     return files
 
 

@@ -1,8 +1,10 @@
 """State records of SMMF in the form of its authors' code: sums instead of means, one bool a sign, steps from 1.
 
-theirs ``momentum_m``: (r, c), ``sign``: bool (rows, cols), ``momentum_v``: (r, c), the longer of each pair summing to the
-total and the other to one; ``effective_shape``; ``step``, the number of the step to come.
+Theirs is ``momentum_m``: (r, c), ``sign``: bool (rows, cols), ``momentum_v``: (r, c), the longer of each pair summing
+to the total and the other to one; ``effective_shape``; ``step``, the number of the step to come.
 """
+
+from typing import Any
 
 import torch
 
@@ -20,7 +22,8 @@ def from_authors(record, p, factored):
         if isinstance(value, torch.Tensor):
             ours[name] = value
         elif value is not None:
-            ours |= _factors(name, *value, sign) if factored else {name: _dense(*value, sign).reshape(p.shape)}
+            row, col = value
+            ours |= _factors(name, row, col, sign) if factored else {name: _dense(row, col, sign).reshape(p.shape)}
     return ours
 
 
@@ -38,7 +41,7 @@ def _dense(row, col, sign):
 
 def to_authors(record, p, reshaped):
     """The authors' record; ``reshaped`` tells whether they would factor ``p``."""
-    theirs = {"step": float(record["step"]) + 1}
+    theirs: dict[str, Any] = {"step": float(record["step"]) + 1}
     shape = square(p)
     for name, ours in MOMENTS.items():
         if f"{ours}_row" in record:

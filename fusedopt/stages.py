@@ -29,14 +29,15 @@ class Stages:
     """A rule's formulas: its inputs, the direction, the ``new`` values of its states, and the kernels in order."""
 
     def __init__(self, rule):
-        shapes = dict.fromkeys(rule.scalars, "scalar") | dict(zip(rule.state_parameters, rule.shapes.values(), strict=True))
-        inputs, (self.direction, *self.new) = trace(rule.update, shapes)
+        shapes = dict(zip(rule.state_parameters, rule.shapes.values(), strict=True))
+        inputs, (self.direction, *self.new) = trace(rule.update, shapes | dict.fromkeys(rule.scalars, "scalar"))
         self.inputs = list(inputs.values())
         self.states, self.scalars = self.inputs[2 : 2 + len(rule.states)], self.inputs[2 + len(rule.states) :]
         shapes = [state.shape for state in self.states], [new.shape for new in self.new]
         if not _fit(*shapes):
             raise TypeError(f"rule {rule.name} has states of shapes {shapes[0]} and returns new ones of {shapes[1]}")
-        self.names = {new: f"new_{state.name}" for state, new in zip(self.states, self.new, strict=True)} | {self.direction: "u"}
+        self.names = {new: f"new_{state.name}" for state, new in zip(self.states, self.new, strict=True)}
+        self.names[self.direction] = "u"
         self.kernels = self._scheduled(rule)
 
     def _new(self, elements):

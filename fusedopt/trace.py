@@ -8,6 +8,8 @@ import ast
 import collections
 import inspect
 import itertools
+from collections.abc import Callable, Collection
+from typing import Any
 
 SHAPES = ("scalar", "tensor", "matrix", "row", "col", "element")
 ALONG = {"row_mean": "row", "col_mean": "col", "row_max": "row", "col_max": "col", "mean": "tensor"}
@@ -27,7 +29,7 @@ def _joined(values):
 class Value:
     """A symbol of a rule: an input, a reduction, or an expression over others (``node`` over ``inputs``)."""
 
-    def __init__(self, shape, node=None, inputs=(), reduction=None, level=0, name=None):
+    def __init__(self, shape, node: Any = None, inputs=(), reduction=None, level=0, name=None):
         self.shape, self.node, self.inputs = shape, node, inputs
         self.reduction, self.level, self.name = reduction, level, name
         self.number = next(_numbers)  # inputs before what is made of them
@@ -117,17 +119,21 @@ class Text:
     Expressions are Python's trees, whose text is C++ and Triton too once their literals and divisions are spelt so.
     """
 
-    def __init__(self, results, names, wanted, literal=ast.Constant):
+    def __init__(self, results, names, wanted, literal: Callable[..., ast.expr] = ast.Constant):
         self.names, self.literal, self.assignments = dict(names), literal, []
         values = ancestors(results, set(names))
         uses = collections.Counter(used for value in values if value not in names for used in value.used())
         uses.update(results)
         for value in values:
             if value not in names and uses[value] > 1:
-                name = wanted.get(value, f"x{len(self.assignments) + 1}")
+                name = self._free(wanted.get(value, f"x{len(self.assignments) + 1}"))
                 self.assignments.append((name, self._expression(value)))
                 self.names[value] = name
         self.results = [self._expression(value) for value in results]
+
+    def _free(self, name):
+        """``name``, lengthened while it is taken."""
+        return self._free(f"{name}_") if name in self.names.values() else name
 
     def _expression(self, value):
         if not isinstance(value, Value):
@@ -137,7 +143,7 @@ class Text:
         return value.node(*map(self._expression, value.inputs))
 
 
-def ancestors(roots, known=frozenset()):
+def ancestors(roots, known: Collection = frozenset()):
     """The values that ``roots`` are made of, themselves included, in the text's order; not looking behind ``known``."""
     seen, todo = set(), list(roots)
     while todo:

@@ -44,27 +44,36 @@ def test_truncation_drops_layers_then_the_stem():
     assert whole.truncated(lambda model: True).part_of(whole) == ""
 
 
-FLOORS = {  # bytes per parameter in fp32; half of it in bf16
-    "SGD-momentum": 20,
-    "Adam": 28,
-    "AdamW": 28,
-    "AdamW-amsgrad": 36,
-    "AdamW-cautious": 28,
-    "AdamW-max_grad_norm": 32,
-    "Lion": 20,
+FACTORS = 4 * (32 + 32)  # bytes of a row and a column value for each row and column of a (32, 32) parameter
+SIGNS = 32 * 4  # bits
+FLOORS = {  # elements read and written per parameter; bytes of statistics of a (32, 32) parameter, always fp32
+    "SGD-momentum": (5, 0),
+    "Adam": (7, 0),
+    "AdamW": (7, 0),
+    "AdamW-amsgrad": (9, 0),
+    "AdamW-cautious": (7, 0),
+    "AdamW-max_grad_norm": (8, 0),
+    "Lion": (5, 0),
+    "Adafactor": (6, FACTORS),  # gradients for the factors, for the clipping, for the update; parameters' size, update
+    "Adafactor-hf": (6, FACTORS),
+    "SMMF": (3, 2 * FACTORS + SIGNS),
+    "SM3": (3, FACTORS),
+    "Amos": (4, 2 * 4 * 32),  # gradients for their size and for the update; two values a row
+    "AdamW-nnmf": (3, 2 * FACTORS + SIGNS),
 }
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_contenders_state_what_a_step_must_move_and_share_their_state(name, dtype):
-    p = torch.nn.Parameter(torch.ones(1024, dtype=dtype))
+    p = torch.nn.Parameter(torch.ones(32, 32, dtype=dtype))
     p.grad = torch.full_like(p, 0.5)
     field = {contender.name: contender for contender in contenders(name, [p], ["eager"])}
     ours = field["fusedopt eager"]
-    assert ours.floor_bytes() == 1024 * FLOORS[name] * dtype.itemsize / 4
+    elements, statistics = FLOORS[name]
+    assert ours.floor_bytes() == 1024 * elements * dtype.itemsize + 2 * statistics
     for other in field.values():
-        if other.name != "torch fused AdamW":
+        if other.name not in ("torch fused AdamW", "transformers") and (dtype == torch.float32 or not statistics):
             assert other.floor_bytes() == ours.floor_bytes()
             assert _addresses(other) == _addresses(ours)
     assert sum(name.startswith("torch") for name in field) in (1, 3)
@@ -106,6 +115,24 @@ def test_bench_writes_consistent_rows(device, tmp_path, capsys):
     assert rows["AdamW", "fusedopt eager"]["state_bytes_per_parameter"] == 8 + 4 / 16
     assert rows["Lion", "fusedopt eager"]["state_bytes_per_parameter"] == 4
     assert rows["AdamW", "torch fused"]["speedup_vs_torch_fused"] == 1
+
+
+def test_bench_measures_memory(tmp_path, capsys):
+    file = tmp_path / "memory.json"
+    main(
+        [
+            "bench",
+            "--memory",
+            *"--models gpt2 --optimizers SMMF --device cpu --backends cpu".split(),
+            "--json",
+            str(file),
+        ]
+    )
+    ours, theirs = json.loads(file.read_text())["rows"]
+    assert (ours["implementation"], theirs["implementation"]) == ("fusedopt cpu", "torch fused AdamW")
+    assert 1 / 8 < ours["state_bytes_per_parameter"] < 0.15  # one bit for each sign, and the factors
+    assert abs(ours["extra_share"]) < 0.01
+    assert "SMMF" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,8 @@ struct Eight {
   }
 };
 
-// Signs, eight a byte; `offset` is a multiple of eight. Whole bytes of `to` are written; a row's last byte is zero beyond
-// its end.
+// Signs, eight a byte; `offset` is a multiple of eight. Whole bytes of `to` are written; a row's last byte is zero
+// beyond its end.
 template <class T>
 void decode_bits(T* to, const void* base, int64_t offset, int count) {
   const uint8_t* from = static_cast<const uint8_t*>(base) + offset / 8;

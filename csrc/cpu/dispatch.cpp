@@ -11,7 +11,7 @@ namespace fusedopt {
 
 #define FUSEDOPT_DECLARE(isa) \
   namespace isa {             \
-  const Isa& kernels();   \
+  const Isa& kernels();       \
   }
 FUSEDOPT_FOR_EACH_ISA(FUSEDOPT_DECLARE)
 

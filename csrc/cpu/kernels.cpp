@@ -29,7 +29,7 @@ struct Tables<Rules<Element...>, Rules<Matrix...>> {
 #define FUSEDOPT_NAME_OF(isa) #isa
 #define FUSEDOPT_NAME(isa) FUSEDOPT_NAME_OF(isa)
 using All = Tables<ElementRules, MatrixRules>;
-constexpr Isa kIsa = {FUSEDOPT_NAME(FUSEDOPT_ISA),   All::rules,         std::size(All::rules), All::matrix_rules,
+constexpr Isa kIsa = {FUSEDOPT_NAME(FUSEDOPT_ISA),  All::rules,         std::size(All::rules), All::matrix_rules,
                       std::size(All::matrix_rules), sum_squares<float>, sum_squares<double>};
 
 }  // namespace

@@ -1,7 +1,7 @@
 // The matrix engine: a rule's kernels (csrc/stages.h) as phases over bands, columns and rows. It knows no rule.
 //
-// Sums follow the shape alone, never the threads or the vector width: kLanes running sums along a row, the rows of a band
-// in order, then the bands in order; in double from the row on.
+// Sums follow the shape alone, never the threads or the vector width: kLanes running sums along a row, the rows of a
+// band in order, then the bands in order; in double from the row on.
 #pragma once
 #include "narrow.h"
 
@@ -165,7 +165,8 @@ struct AxisPhase {
     T in[streams + 1][kLanes] = {}, out[outputs + 1][kLanes], terms[Total::count + 1][kLanes];
     for (int64_t i = 0; i < count; i += kLanes) {
       const int valid = static_cast<int>(std::min<int64_t>(kLanes, count - i));
-      for (int s = 0; s < streams; ++s) std::copy_n(values.at[Kernel::streams::at[s]] + matrix * count + i, valid, in[s]);
+      for (int s = 0; s < streams; ++s)
+        std::copy_n(values.at[Kernel::streams::at[s]] + matrix * count + i, valid, in[s]);
       for (int part = 0; part < kLanes; part += F::lanes) {
         F s[streams + 1], made[outputs + 1], term[Total::count + 1];
         for (int n = 0; n < streams; ++n) s[n] = F::load(in[n] + part);
@@ -173,7 +174,8 @@ struct AxisPhase {
         for (int n = 0; n < outputs; ++n) made[n].store(out[n] + part);
         for (int n = 0; n < Total::count; ++n) term[n].store(terms[n] + part);
       }
-      for (int n = 0; n < outputs; ++n) std::copy_n(out[n], valid, values.at[Kernel::outputs::at[n]] + matrix * count + i);
+      for (int n = 0; n < outputs; ++n)
+        std::copy_n(out[n], valid, values.at[Kernel::outputs::at[n]] + matrix * count + i);
       for (int n = 0; n < Total::count; ++n) total.add_some(n, terms[n], valid);
     }
     return total;

@@ -10,8 +10,8 @@ constexpr int kNarrow = 64;  // columns; from here on a row is worth a loop of i
 template <class Rule, class Kernel, class T>
 class NarrowSweep : SweepBase<Rule, Kernel, T> {
   using Base = SweepBase<Rule, Kernel, T>;
-  using Base::streams, Base::sums, Base::uniforms, Base::kFirst, Base::written;
   using Base::row_, Base::values_, Base::header_, Base::buffer_;
+  using Base::streams, Base::sums, Base::uniforms, Base::kFirst, Base::written;
   using typename Base::F, typename Base::Total;
 
  public:
@@ -30,7 +30,9 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
     const int id = Kernel::uniforms::at[uniform];
     return id < Rule::slot_count ? Rule::slots[id].shape : Shape::tensor;
   }
-  static constexpr bool is_spread(int uniform) { return shape(uniform) == Shape::row || shape(uniform) == Shape::matrix; }
+  static constexpr bool is_spread(int uniform) {
+    return shape(uniform) == Shape::row || shape(uniform) == Shape::matrix;
+  }
 
   template <class Add>
   void block(int64_t row, int rows, const Add& add) {
@@ -39,8 +41,9 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
     locate(row, rows);
     T* at[streams] = {};
     for (int s = 0; s < streams; ++s)
-      at[s] = Base::is_column(s) ? spread(spread_[s], values_.at[Kernel::streams::at[s - kFirst]] + matrix * cols, col_of_, count)
-                                 : open(s, row, rows);
+      at[s] = Base::is_column(s)
+                  ? spread(spread_[s], values_.at[Kernel::streams::at[s - kFirst]] + matrix * cols, col_of_, count)
+                  : open(s, row, rows);
     F k[uniforms + 1];
     for (int n = 0; n < uniforms; ++n) {
       const T* from = is_spread(n) ? values_.at[Kernel::uniforms::at[n]] : nullptr;

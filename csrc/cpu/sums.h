@@ -18,7 +18,6 @@ FUSEDOPT_INLINE F combined(Op op, F a, F b) {
   return op == Op::max ? larger(a, b) : a + b;
 }
 
-
 template <class T>
 void add_to(T* to, const T* terms, int64_t count, Op op) {
   for (int64_t i = 0; i < count; ++i) to[i] = combined(op, to[i], terms[i]);

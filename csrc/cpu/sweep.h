@@ -21,7 +21,8 @@ class SweepBase {
  protected:
   static constexpr int kFirst = 2, streams = kFirst + Kernel::streams::count, uniforms = Kernel::uniforms::count;
   static constexpr int sums = Total::count, column_sums = count_sums<Rule, Kernel>(Shape::col);
-  static constexpr int written = Kernel::commits ? kFirst + Kernel::written : kParam;  // end of the streams stored again
+  static constexpr int written =
+      Kernel::commits ? kFirst + Kernel::written : kParam;  // end of the streams stored again
 
   static constexpr bool is_column(int s) {
     return s >= kFirst && Rule::slots[Kernel::streams::at[s - kFirst]].shape == Shape::col;
@@ -60,13 +61,13 @@ class SweepBase {
 template <class Rule, class Kernel, class T>
 class Sweep : SweepBase<Rule, Kernel, T> {
   using Base = SweepBase<Rule, Kernel, T>;
-  using Base::streams, Base::sums, Base::uniforms, Base::kFirst, Base::column_sums, Base::written;
   using Base::row_, Base::values_, Base::header_, Base::buffer_;
+  using Base::streams, Base::sums, Base::uniforms, Base::kFirst, Base::column_sums, Base::written;
   using typename Base::F;
 
  public:
-  using typename Base::Total;
   using Base::Base;
+  using typename Base::Total;
 
   // Rows count through all matrices. `cols` has a row's length for every sum down the columns.
   Total run(int64_t matrix, int64_t row, T* cols) {
@@ -80,7 +81,8 @@ class Sweep : SweepBase<Rule, Kernel, T> {
       groups(at, whole, k, cols + col, total);
       if (whole < count) tail(at, whole, count - whole, k, cols + col, total);
       for (int s = kParam; s < written; ++s)
-        buffer_[s].close(at[s], row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col), count);
+        buffer_[s].close(at[s], row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col),
+                         count);
     }
     return total;
   }
@@ -91,7 +93,8 @@ class Sweep : SweepBase<Rule, Kernel, T> {
       if (Base::is_column(s))
         at[s] = values_.at[Kernel::streams::at[s - kFirst]] + matrix * row_.cols + col;
       else if (Base::needs(s, header_))
-        at[s] = buffer_[s].open(row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col), count);
+        at[s] =
+            buffer_[s].open(row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col), count);
     }
   }
 

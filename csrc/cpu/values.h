@@ -38,9 +38,9 @@ constexpr int count_sums(Shape shape) {
 template <class Rule, class T>
 struct Values {
   Bands bands;
-  int64_t bytes = 0;   // of scratch
-  double* band_sums;   // [band][sum over the tensor]
-  T* band_cols;        // [band][sum down the columns][column]
+  int64_t bytes = 0;  // of scratch
+  double* band_sums;  // [band][sum over the tensor]
+  T* band_cols;       // [band][sum down the columns][column]
   T* at[Rule::slot_count];
   T scalar[Rule::scalars + 1];
 

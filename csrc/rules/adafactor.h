@@ -9,7 +9,19 @@ struct adafactor_hf {
   static constexpr const char* name = "adafactor_hf";
   static constexpr int states = 2, scalars = 10;
   static constexpr int slot_count = 11;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::col, Op::mean},  // col_mean3
+    {Shape::tensor, Op::mean},  // mean4
+    {Shape::row, Op::none},  // row5
+    {Shape::matrix, Op::mean},  // col_mean6
+    {Shape::col, Op::none},  // col7
+    {Shape::col, Op::none},  // col8
+    {Shape::row, Op::none},  // row9
+    {Shape::tensor, Op::mean},  // mean10
+  };
   static constexpr int saved[] = {5, 7};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -139,7 +151,20 @@ struct adafactor_hf_momentum {
   static constexpr const char* name = "adafactor_hf_momentum";
   static constexpr int states = 3, scalars = 12;
   static constexpr int slot_count = 12;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::tensor, Op::mean},  // mean5
+    {Shape::row, Op::none},  // row6
+    {Shape::matrix, Op::mean},  // col_mean7
+    {Shape::col, Op::none},  // col8
+    {Shape::col, Op::none},  // col9
+    {Shape::row, Op::none},  // row10
+    {Shape::tensor, Op::mean},  // mean11
+  };
   static constexpr int saved[] = {-1, 6, 8};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -274,7 +299,19 @@ struct adafactor_late_sqrt {
   static constexpr const char* name = "adafactor_late_sqrt";
   static constexpr int states = 2, scalars = 10;
   static constexpr int slot_count = 11;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::col, Op::mean},  // col_mean3
+    {Shape::tensor, Op::mean},  // mean4
+    {Shape::row, Op::none},  // row5
+    {Shape::matrix, Op::mean},  // col_mean6
+    {Shape::col, Op::none},  // col7
+    {Shape::col, Op::none},  // col8
+    {Shape::row, Op::none},  // row9
+    {Shape::tensor, Op::mean},  // mean10
+  };
   static constexpr int saved[] = {5, 7};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -406,7 +443,20 @@ struct adafactor_late_sqrt_momentum {
   static constexpr const char* name = "adafactor_late_sqrt_momentum";
   static constexpr int states = 3, scalars = 12;
   static constexpr int slot_count = 12;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::tensor, Op::mean},  // mean5
+    {Shape::row, Op::none},  // row6
+    {Shape::matrix, Op::mean},  // col_mean7
+    {Shape::col, Op::none},  // col8
+    {Shape::col, Op::none},  // col9
+    {Shape::row, Op::none},  // row10
+    {Shape::tensor, Op::mean},  // mean11
+  };
   static constexpr int saved[] = {-1, 6, 8};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -543,7 +593,17 @@ struct adafactor_torch {
   static constexpr const char* name = "adafactor_torch";
   static constexpr int states = 2, scalars = 10;
   static constexpr int slot_count = 9;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::col, Op::mean},  // col_mean3
+    {Shape::tensor, Op::mean},  // mean4
+    {Shape::row, Op::none},  // row5
+    {Shape::matrix, Op::mean},  // col_mean6
+    {Shape::col, Op::none},  // col7
+    {Shape::tensor, Op::mean},  // mean8
+  };
   static constexpr int saved[] = {5, 7};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -660,7 +720,18 @@ struct adafactor_torch_momentum {
   static constexpr const char* name = "adafactor_torch_momentum";
   static constexpr int states = 3, scalars = 12;
   static constexpr int slot_count = 10;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::tensor, Op::mean}, {Shape::row, Op::none}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::tensor, Op::mean},  // mean5
+    {Shape::row, Op::none},  // row6
+    {Shape::matrix, Op::mean},  // col_mean7
+    {Shape::col, Op::none},  // col8
+    {Shape::tensor, Op::mean},  // mean9
+  };
   static constexpr int saved[] = {-1, 6, 8};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -782,7 +853,11 @@ struct adafactor_vector {
   static constexpr const char* name = "adafactor_vector";
   static constexpr int states = 1, scalars = 10;
   static constexpr int slot_count = 3;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::tensor, Op::mean}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // v
+    {Shape::tensor, Op::mean},  // mean1
+    {Shape::tensor, Op::mean},  // mean2
+  };
   static constexpr int saved[] = {-1};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -843,7 +918,12 @@ struct adafactor_vector_momentum {
   static constexpr const char* name = "adafactor_vector_momentum";
   static constexpr int states = 2, scalars = 12;
   static constexpr int slot_count = 4;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::element, Op::none}, {Shape::tensor, Op::mean}, {Shape::tensor, Op::mean}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::element, Op::none},  // v
+    {Shape::tensor, Op::mean},  // mean2
+    {Shape::tensor, Op::mean},  // mean3
+  };
   static constexpr int saved[] = {-1, -1};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

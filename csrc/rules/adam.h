@@ -31,7 +31,21 @@ struct adam_nnmf {
   static constexpr const char* name = "adam_nnmf";
   static constexpr int states = 5, scalars = 7;
   static constexpr int slot_count = 13;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::matrix, Op::mean}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // m_row
+    {Shape::col, Op::none},  // m_col
+    {Shape::element, Op::none},  // m_sign
+    {Shape::row, Op::none},  // v_row
+    {Shape::col, Op::none},  // v_col
+    {Shape::row, Op::mean},  // row_mean5
+    {Shape::col, Op::mean},  // col_mean6
+    {Shape::row, Op::mean},  // row_mean7
+    {Shape::col, Op::mean},  // col_mean8
+    {Shape::matrix, Op::mean},  // col_mean9
+    {Shape::matrix, Op::mean},  // col_mean10
+    {Shape::col, Op::none},  // col11
+    {Shape::col, Op::none},  // col12
+  };
   static constexpr int saved[] = {5, 11, -1, 7, 12};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

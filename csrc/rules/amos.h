@@ -9,7 +9,13 @@ struct amos {
   static constexpr const char* name = "amos";
   static constexpr int states = 2, scalars = 11;
   static constexpr int slot_count = 5;
-  static constexpr Slot slots[] = {{Shape::tensor, Op::none}, {Shape::tensor, Op::none}, {Shape::tensor, Op::mean}, {Shape::tensor, Op::none}, {Shape::tensor, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::tensor, Op::none},  // v
+    {Shape::tensor, Op::none},  // b
+    {Shape::tensor, Op::mean},  // mean2
+    {Shape::tensor, Op::none},  // tensor3
+    {Shape::tensor, Op::none},  // tensor4
+  };
   static constexpr int saved[] = {3, 4};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -104,7 +110,14 @@ struct amos_momentum {
   static constexpr const char* name = "amos_momentum";
   static constexpr int states = 3, scalars = 13;
   static constexpr int slot_count = 6;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::tensor, Op::none}, {Shape::tensor, Op::none}, {Shape::tensor, Op::mean}, {Shape::tensor, Op::none}, {Shape::tensor, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::tensor, Op::none},  // v
+    {Shape::tensor, Op::none},  // b
+    {Shape::tensor, Op::mean},  // mean3
+    {Shape::tensor, Op::none},  // tensor4
+    {Shape::tensor, Op::none},  // tensor5
+  };
   static constexpr int saved[] = {-1, 4, 5};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -204,7 +217,15 @@ struct amos_rows {
   static constexpr const char* name = "amos_rows";
   static constexpr int states = 2, scalars = 11;
   static constexpr int slot_count = 7;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::mean}, {Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // v
+    {Shape::row, Op::none},  // b
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::row, Op::none},  // row3
+    {Shape::row, Op::none},  // row4
+    {Shape::row, Op::none},  // row5
+    {Shape::row, Op::none},  // row6
+  };
   static constexpr int saved[] = {3, 6};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -302,7 +323,16 @@ struct amos_rows_momentum {
   static constexpr const char* name = "amos_rows_momentum";
   static constexpr int states = 3, scalars = 13;
   static constexpr int slot_count = 8;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::mean}, {Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::none}, {Shape::row, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // v
+    {Shape::row, Op::none},  // b
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::row, Op::none},  // row4
+    {Shape::row, Op::none},  // row5
+    {Shape::row, Op::none},  // row6
+    {Shape::row, Op::none},  // row7
+  };
   static constexpr int saved[] = {-1, 4, 7};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

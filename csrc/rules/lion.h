@@ -24,7 +24,15 @@ struct lion_nnmf {
   static constexpr const char* name = "lion_nnmf";
   static constexpr int states = 3, scalars = 4;
   static constexpr int slot_count = 7;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::element, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // m_row
+    {Shape::col, Op::none},  // m_col
+    {Shape::element, Op::none},  // m_sign
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::matrix, Op::mean},  // col_mean5
+    {Shape::col, Op::none},  // col6
+  };
   static constexpr int saved[] = {3, 6, -1};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

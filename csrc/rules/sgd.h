@@ -32,7 +32,15 @@ struct sgd_momentum_nnmf {
   static constexpr const char* name = "sgd_momentum_nnmf";
   static constexpr int states = 3, scalars = 2;
   static constexpr int slot_count = 7;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::element, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // b_row
+    {Shape::col, Op::none},  // b_col
+    {Shape::element, Op::none},  // b_sign
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::matrix, Op::mean},  // col_mean5
+    {Shape::col, Op::none},  // col6
+  };
   static constexpr int saved[] = {3, 6, -1};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -113,7 +121,15 @@ struct sgd_nesterov_nnmf {
   static constexpr const char* name = "sgd_nesterov_nnmf";
   static constexpr int states = 3, scalars = 2;
   static constexpr int slot_count = 7;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::element, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // b_row
+    {Shape::col, Op::none},  // b_col
+    {Shape::element, Op::none},  // b_sign
+    {Shape::row, Op::mean},  // row_mean3
+    {Shape::col, Op::mean},  // col_mean4
+    {Shape::matrix, Op::mean},  // col_mean5
+    {Shape::col, Op::none},  // col6
+  };
   static constexpr int saved[] = {3, 6, -1};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

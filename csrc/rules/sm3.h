@@ -9,7 +9,14 @@ struct sm3_i {
   static constexpr const char* name = "sm3_i";
   static constexpr int states = 2, scalars = 1;
   static constexpr int slot_count = 6;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::max}, {Shape::col, Op::max}, {Shape::row, Op::none}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::max},  // row_max2
+    {Shape::col, Op::max},  // col_max3
+    {Shape::row, Op::none},  // row4
+    {Shape::col, Op::none},  // col5
+  };
   static constexpr int saved[] = {4, 5};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -86,7 +93,15 @@ struct sm3_i_momentum {
   static constexpr const char* name = "sm3_i_momentum";
   static constexpr int states = 3, scalars = 3;
   static constexpr int slot_count = 7;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::max}, {Shape::col, Op::max}, {Shape::row, Op::none}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::max},  // row_max3
+    {Shape::col, Op::max},  // col_max4
+    {Shape::row, Op::none},  // row5
+    {Shape::col, Op::none},  // col6
+  };
   static constexpr int saved[] = {-1, 5, 6};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -168,7 +183,12 @@ struct sm3_ii {
   static constexpr const char* name = "sm3_ii";
   static constexpr int states = 2, scalars = 1;
   static constexpr int slot_count = 4;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::max}, {Shape::col, Op::max}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::max},  // row_max2
+    {Shape::col, Op::max},  // col_max3
+  };
   static constexpr int saved[] = {2, 3};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;
@@ -198,7 +218,13 @@ struct sm3_ii_momentum {
   static constexpr const char* name = "sm3_ii_momentum";
   static constexpr int states = 3, scalars = 3;
   static constexpr int slot_count = 5;
-  static constexpr Slot slots[] = {{Shape::element, Op::none}, {Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::max}, {Shape::col, Op::max}};
+  static constexpr Slot slots[] = {
+    {Shape::element, Op::none},  // m
+    {Shape::row, Op::none},  // r
+    {Shape::col, Op::none},  // c
+    {Shape::row, Op::max},  // row_max3
+    {Shape::col, Op::max},  // col_max4
+  };
   static constexpr int saved[] = {-1, 3, 4};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

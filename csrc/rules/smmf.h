@@ -24,7 +24,14 @@ struct smmf_without_momentum_nnmf {
   static constexpr const char* name = "smmf_without_momentum_nnmf";
   static constexpr int states = 2, scalars = 3;
   static constexpr int slot_count = 6;
-  static constexpr Slot slots[] = {{Shape::row, Op::none}, {Shape::col, Op::none}, {Shape::row, Op::mean}, {Shape::col, Op::mean}, {Shape::matrix, Op::mean}, {Shape::col, Op::none}};
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // v_row
+    {Shape::col, Op::none},  // v_col
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::col, Op::mean},  // col_mean3
+    {Shape::matrix, Op::mean},  // col_mean4
+    {Shape::col, Op::none},  // col5
+  };
   static constexpr int saved[] = {2, 5};  // slots of the new states
   struct kernel0 {
     static constexpr Shape domain = Shape::element;

@@ -47,7 +47,9 @@ def _matrix_rules(name, form):
         size, u = relative(form(g, r, c, eps1, floor), p, rate, eps2, bound, scaled)
         return u + size * decay_scaled * p, r, c
 
-    def momentum(g, p, m, r, c, beta1, rate1, beta2, rate2, added, eps1, floor, rate, eps2, bound, scaled, decay_scaled):
+    def momentum(
+        g, p, m, r, c, beta1, rate1, beta2, rate2, added, eps1, floor, rate, eps2, bound, scaled, decay_scaled
+    ):
         r, c = moments(g, r, c, beta2, rate2, added)
         size, u = relative(form(g, r, c, eps1, floor), p, rate, eps2, bound, scaled)
         m = beta1 * m + rate1 * u
@@ -224,14 +226,14 @@ def _check_as_torch(group):
     lr, d, limit = group["lr"], group["d"], 0.0 if group["second_moment_form"] == "hf" else 1.0
     if isinstance(lr, torch.Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
-    if not 0.0 <= lr:
+    if not lr >= 0.0:
         raise ValueError(f"Learning rate should be >= 0 but is: {lr}")
-    if not 0.0 >= group["beta2_decay"]:
+    if not group["beta2_decay"] <= 0.0:
         raise ValueError(f"beta2_decay should be <= 0 but is: {group['beta2_decay']}")
     for i, epsilon in enumerate(group["eps"]):
-        if epsilon is not None and not 0.0 <= epsilon:
+        if epsilon is not None and not epsilon >= 0.0:
             raise ValueError(f"epsilon{i + 1} should be >= 0 but is: {epsilon}")
-    if not limit <= d:
+    if not d >= limit:
         raise ValueError(f"Clipping threshold d should be >= {limit:g} but is: {d}")
-    if not 0.0 <= group["weight_decay"]:
+    if not group["weight_decay"] >= 0.0:
         raise ValueError(f"weight_decay should be >= 0 but is: {group['weight_decay']}")

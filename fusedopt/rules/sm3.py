@@ -50,9 +50,7 @@ class SM3(Optimizer):
     def __init__(
         self, params, lr=0.1, momentum=0.0, eps=1e-30, weight_decay=0.0, *, variant="II", **options: Unpack[Options]
     ):
-        super().__init__(
-            params, options, lr=lr, momentum=momentum, eps=eps, weight_decay=weight_decay, variant=variant
-        )
+        super().__init__(params, options, lr=lr, momentum=momentum, eps=eps, weight_decay=weight_decay, variant=variant)
 
     def _check(self, group):
         if not 0.0 <= group["momentum"] < 1.0:

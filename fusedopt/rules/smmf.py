@@ -19,12 +19,13 @@ PLAIN = Rule(smmf_without_momentum, {"exp_avg_sq": "positive"})
 
 
 class SMMF(Optimizer):
-    """SMMF: Adam's moments as square-most matrices of rank 1, 0.13 bytes of state a parameter; the authors' constructor.
+    """SMMF: Adam's moments as square-most matrices of rank 1; the authors' constructor.
 
-    State of a tensor with ``n`` elements, seen as a matrix (rows, cols) with ``cols`` the largest divisor of ``n`` up to
-    its root: ``exp_avg_row`` (rows,), ``exp_avg_col`` (cols,) and ``exp_avg_sign`` (rows, ceil(cols / 8)) uint8, eight
-    signs a byte, lowest bit first, set where the moment is above zero; ``exp_avg_sq_row`` and ``exp_avg_sq_col``. Where
-    the matrix has more than 64 rows a column (prime sizes), factors would save nothing and the moments are dense.
+    State is 0.13 bytes a parameter. A tensor of ``n`` elements is seen as a matrix (rows, cols) with ``cols`` the
+    largest divisor of ``n`` up to its root: ``exp_avg_row`` (rows,), ``exp_avg_col`` (cols,), ``exp_avg_sign`` (rows,
+    ceil(cols / 8)) uint8, eight signs a byte, lowest bit first, set where the moment is above zero; ``exp_avg_sq_row``
+    and ``exp_avg_sq_col``. Where the matrix has more than 64 rows a column (prime sizes), factors would save nothing
+    and the moments are dense.
 
     ``beta`` (None: no first moment) falls by ``growth_rate`` every step, the second moment's weight is
     ``1 - t ** decay_rate``; there is no bias correction. ``weight_decay_mode`` is ``"adamw"``, or ``"adam"`` for decay
