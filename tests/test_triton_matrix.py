@@ -74,8 +74,9 @@ def test_matrix_rule_equals_eager(rule, device):
 
 @needs_device
 @on_device
-@pytest.mark.parametrize("dtype", [FP32, BF16], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("name", ["adafactor_torch_momentum", "sm3_i", "adam_nnmf"])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("adafactor_torch_momentum", FP32), ("sm3_i", FP32), ("adam_nnmf", BF16)], ids=str
+)
 def test_bands_and_blocks(name, dtype, device):
     """Sums of several programs, added up in the same order run after run."""
     first, second, want = (
