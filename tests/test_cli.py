@@ -123,7 +123,7 @@ def test_bench_measures_memory(tmp_path, capsys):
         [
             "bench",
             "--memory",
-            *"--models gpt2 --optimizers SMMF --device cpu --backends cpu".split(),
+            *["--models", "gpt2", "--optimizers", "SMMF", "--device", "cpu", "--backends", "cpu"],
             "--json",
             str(file),
         ]
