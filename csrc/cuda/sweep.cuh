@@ -4,9 +4,16 @@
 #include <algorithm>
 
 #include "memory.cuh"
+#include "packs.cuh"
 #include "sums.cuh"
 
 namespace fusedopt::cuda {
+
+// Steps of so many to come to all of `count`, or as many as a tile has.
+FUSEDOPT_DEVICE int steps_within(int64_t count, int64_t of) {
+  if (count >= of * kDeep) return kDeep;
+  return count <= 0 ? 0 : static_cast<int>(pieces(count, of));
+}
 
 struct Tile {
   int panel, band, steps;  // steps: rows that every team walks down
@@ -17,23 +24,24 @@ struct Tile {
     band = index / t.panels % t.bands;
     matrix = static_cast<int64_t>(index / t.panels / t.bands) * t.matrices();
     row = static_cast<int64_t>(band) * t.teams * kDeep;
-    steps = walked(t, t.rows - row);
-  }
-  // Steps until so many rows are walked down.
-  FUSEDOPT_DEVICE static int walked(const Tiling& t, int64_t rows) {
-    const int64_t steps = rows > 0 ? pieces(rows, t.teams) : 0;
-    return steps < kDeep ? static_cast<int>(steps) : kDeep;
+    steps = steps_within(t.rows - row, t.teams);
   }
 };
 
-// One thread's share of a tile. `whole`: every pack is one aligned access, inside the matrix or outside of it; else
-// packs are moved element by element, as many as are inside.
+// A pack in shared memory.
+template <class T>
+struct alignas(16) Pack {
+  T at[kPack<T>];
+};
+
+// Packs of all threads of a block.
+constexpr int kTilePacks = kThreads * kPacks;
+constexpr int kWarps = kThreads / 32;
+
+// One thread's share of a tile. `whole`: every pack is one aligned access, inside the matrix or outside of it, and rows
+// of bits have no bits to spare.
 template <class Rule, class Kernel, class T, bool whole>
 class Walk;
-
-// Columns of all threads of a block.
-template <class T>
-constexpr int kTileColumns = kThreads * kPacks * kPack<T>;
 
 template <class Rule, class Kernel, class T>
 struct Sweep {
@@ -45,9 +53,9 @@ struct Sweep {
   struct Shared {
     Memory<Rule, T> memory;
     Tile tile;
-    T column[column_streams ? column_streams : 1][column_streams ? kTileColumns<T> : 1];  // read by their own thread
-    T down[column_sums ? column_sums : 1][column_sums ? kTileColumns<T> : 1];
-    T all[tensor_sums ? tensor_sums : 1][kThreads / 32];
+    Pack<T> column[column_streams * kTilePacks + 1];  // each read by its own thread
+    Pack<T> down[column_sums * kTilePacks + 1];
+    T all[tensor_sums * kWarps + 1];
   };
 
   FUSEDOPT_DEVICE static void run(const MatrixWork& work, const ScalarTable& table, Chunk chunk, int thread,
@@ -66,11 +74,16 @@ struct Sweep {
     const Row& row = memory.row;
     uintptr_t addresses =
         reinterpret_cast<uintptr_t>(row.stream[kGrad]) | reinterpret_cast<uintptr_t>(row.stream[kParam]);
+    bool has_bits = false;
     each<Kernel::streams::count>([&](auto i) {
       constexpr int id = Kernel::streams::at[i];
-      if (row.dtype(kFirstState + id) != kBits) addresses |= reinterpret_cast<uintptr_t>(memory.template values<id>());
+      if (row.dtype(kFirstState + id) == kBits)
+        has_bits = true;
+      else
+        addresses |= reinterpret_cast<uintptr_t>(memory.template values<id>());
     });
-    return addresses % 16 == 0 && memory.plan.tiling.cols % kPack<T> == 0 && row.numel % kPack<T> == 0;
+    const int unit = has_bits ? 8 : kPack<T>;
+    return addresses % 16 == 0 && memory.plan.tiling.cols % unit == 0 && row.numel % unit == 0;
   }
 };
 
@@ -85,6 +98,7 @@ class Walk {
   static constexpr int element_streams = count_of<Rule, Streams>(Shape::element);
   static constexpr int row_uniforms = count_of<Rule, Uniforms>(Shape::row);
   static constexpr int row_sums = count_of<Rule, Totals>(Shape::row);
+  static constexpr int column_streams = Sweep<Rule, Kernel, T>::column_streams;
   static constexpr int column_sums = Sweep<Rule, Kernel, T>::column_sums;
   static constexpr int tensor_sums = Sweep<Rule, Kernel, T>::tensor_sums;
   static_assert(row_sums + column_sums + tensor_sums == Totals::count);
@@ -97,12 +111,21 @@ class Walk {
  public:
   FUSEDOPT_DEVICE Walk(Shared& shared, int thread)
       : shared_(shared), memory_(shared.memory), tiling_(shared.memory.plan.tiling), tile_(shared.tile),
-        thread_(thread), cols_(tiling_.cols), lanes_(tiling_.lanes), teams_(tiling_.teams),
-        dtypes_(memory_.row.dtypes) {
+        header_(shared.memory.scalars), thread_(thread), lanes_(tiling_.lanes), teams_(tiling_.teams),
+        dtypes_(memory_.row.dtypes), pitch_(tiling_.cols * tiling_.teams) {
     const int64_t row = tile_.row + team() % teams_;
     row_ = matrix() * tiling_.rows + row;
-    element_ = row_ * cols_ + column(0);
-    steps_ = has_matrix() ? Tile::walked(tiling_, tiling_.rows - row) : 0;
+    element_ = row_ * tiling_.cols + column(0);
+    rows_ = has_matrix() ? steps_within(tiling_.rows - row, teams_) : 0;
+#pragma unroll
+    for (int pack = 0; pack < kPacks; ++pack) {
+      const int64_t element = element_ + pack * lanes_ * W;
+      if constexpr (is_flat<Rule>())
+        steps_[pack] = steps_within(memory_.row.numel - element, pitch_);
+      else
+        steps_[pack] = column(pack) < tiling_.cols ? rows_ : 0;
+    }
+    each_stream([&](auto place, auto stream) { stream_[place] = memory_.row.stream[stream]; });
   }
 
   FUSEDOPT_DEVICE void run() {
@@ -118,294 +141,220 @@ class Walk {
     T uniform[row_uniforms + 1];
   };
 
+  // Visits what is moved: its place among the thread's streams, and its number in the row.
+  template <class Visit>
+  FUSEDOPT_DEVICE static void each_stream(const Visit& visit) {
+    if constexpr (Kernel::reads_g) visit(At<kGrad>{}, At<kGrad>{});
+    if constexpr (reads_p) visit(At<kParam>{}, At<kParam>{});
+    each<Streams::count>([&](auto i) {
+      constexpr int id = Streams::at[i], place = kFirstState + count_of<Rule, Streams>(Shape::element, i);
+      if constexpr (is<Rule>(id, Shape::element)) visit(At<place>{}, At<kFirstState + id>{});
+    });
+  }
+  // Visits uniforms or sums of one shape: their place in the list, and their number among those of that shape.
+  template <class List, Shape shape, class Visit>
+  FUSEDOPT_DEVICE static void each_of(const Visit& visit) {
+    each<List::count>([&](auto i) {
+      if constexpr (is<Rule>(List::at[i], shape)) visit(i, At<count_of<Rule, List>(shape, i)>{});
+    });
+  }
+
   FUSEDOPT_DEVICE DType dtype(int stream) const { return static_cast<DType>(dtypes_ >> (4 * stream) & 15); }
   FUSEDOPT_DEVICE bool is_bits(int stream) const { return stream > kParam && dtype(stream) == kBits; }
   FUSEDOPT_DEVICE int lane() const { return thread_ & (lanes_ - 1); }
   FUSEDOPT_DEVICE int team() const { return thread_ / lanes_; }
   FUSEDOPT_DEVICE int64_t matrix() const { return tile_.matrix + team() / teams_; }
   FUSEDOPT_DEVICE bool has_matrix() const { return matrix() < tiling_.batch; }
-  FUSEDOPT_DEVICE int width() const { return lanes_ * kPacks * W; }  // columns of a tile
-  FUSEDOPT_DEVICE int column_in_tile(int pack) const { return (pack * lanes_ + lane()) * W; }
-  FUSEDOPT_DEVICE int own(int pack) const { return team() * width() + column_in_tile(pack); }  // among kTileColumns
   FUSEDOPT_DEVICE int64_t column(int pack) const {
-    return static_cast<int64_t>(tile_.panel) * width() + column_in_tile(pack);
+    return (static_cast<int64_t>(tile_.panel) * kPacks + pack) * lanes_ * W + lane() * W;
   }
+  // A pack's place in shared memory, in the n-th list of all threads' packs.
+  FUSEDOPT_DEVICE int own(int pack, int n) const { return n * kTilePacks + (team() * kPacks + pack) * lanes_ + lane(); }
 
   // What all rows share, and empty sums.
   FUSEDOPT_DEVICE void begin() {
     each<Uniforms::count>([&](auto i) {
       constexpr int id = Uniforms::at[i];
-      constexpr bool is_row = is<Rule>(id, Shape::row), is_matrix = is<Rule>(id, Shape::matrix);
-      if constexpr (!is_row)
-        uniform_[i] = is_matrix && !has_matrix() ? T(0) : memory_.template uniform<id>(matrix(), 0);
+      constexpr bool of_matrix = is<Rule>(id, Shape::matrix);
+      if constexpr (!is<Rule>(id, Shape::row))
+        uniform_[i] = of_matrix && !has_matrix() ? T(0) : memory_.template uniform<id>(matrix(), 0);
     });
-    each<Streams::count>([&](auto i) {
-      constexpr int id = Streams::at[i], c = count_of<Rule, Streams>(Shape::col, i);
-      if constexpr (is<Rule>(id, Shape::col))
-        for_columns([&](int pack, int e, int64_t col) {
-          const bool inside = has_matrix() && col < cols_;
-          const T* from = memory_.template values<id>() + matrix() * cols_ + col;
-          shared_.column[c][own(pack) + e] = inside ? read<T, Use::again>(from) : T(0);
-        });
+    each_of<Uniforms, Shape::row>(
+        [&](auto i, auto n) { row_values_[n] = memory_.template values<Uniforms::at[i]>() + row_; });
+    each_of<Streams, Shape::col>([&](auto i, auto n) { read_columns(memory_.template values<Streams::at[i]>(), n); });
+    each_of<Totals, Shape::row>([&](auto i, auto n) {
+      row_terms_[n] = memory_.template terms<Totals::at[i]>() + tile_.panel * tiling_.values(Shape::row) + row_;
     });
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i], c = count_of<Rule, Totals>(Rule::slots[id].shape, i);
-      constexpr Shape shape = Rule::slots[id].shape;
-      if constexpr (shape == Shape::col)
-        for_columns([&](int pack, int e, int64_t) { down_[c][pack][e] = start<Rule::slots[id].op, T>(); });
-      if constexpr (shape == Shape::tensor) all_[c] = start<Rule::slots[id].op, T>();
-    });
+    each_of<Totals, Shape::col>([&](auto i, auto n) { fill<op_of(i)>(down_[n]); });
+    each_of<Totals, Shape::tensor>([&](auto i, auto n) { all_[n] = start<op_of(i), T>(); });
   }
 
-  template <class Visit>
-  FUSEDOPT_DEVICE void for_columns(const Visit& visit) const {
+  FUSEDOPT_DEVICE static constexpr Op op_of(int sum) { return Rule::slots[Totals::at[sum]].op; }
+
+  FUSEDOPT_DEVICE void read_columns(const T* values, int place) {
 #pragma unroll
     for (int pack = 0; pack < kPacks; ++pack)
 #pragma unroll
-      for (int e = 0; e < W; ++e) visit(pack, e, column(pack) + e);
+      for (int e = 0; e < W; ++e) {
+        const int64_t col = column(pack) + e;
+        const bool inside = has_matrix() && col < tiling_.cols;
+        shared_.column[own(pack, place)].at[e] =
+            inside ? read<T, Use::again>(values + matrix() * tiling_.cols + col) : T(0);
+      }
+  }
+
+  template <Op op>
+  FUSEDOPT_DEVICE static void fill(Pack<T> (&packs)[kPacks]) {
+#pragma unroll
+    for (Pack<T>& pack : packs)
+#pragma unroll
+      for (T& sum : pack.at) sum = start<op, T>();
   }
 
   FUSEDOPT_DEVICE void walk() {
     Line line[lines];
 #pragma unroll
-    for (int i = 0; i + 1 < lines; ++i) fetch(line[i], at(i));
+    for (int i = 0; i + 1 < lines; ++i) fetch(line[i], i);
     for (int step = 0; step < tile_.steps; step += lines) {
 #pragma unroll
       for (int i = 0; i < lines; ++i) {
-        fetch(line[(i + lines - 1) % lines], at(step + i + lines - 1));
-        update(line[i], at(step + i));
+        fetch(line[(i + lines - 1) % lines], step + i + lines - 1);
+        update(line[i], step + i);
       }
     }
   }
 
-  // Where the thread is at a step of its walk.
-  struct At {
-    int64_t row, element;  // the row counted through all matrices, the element of the first pack
-    int inside[kPacks];    // elements of a pack that are in the matrix
+  // Where a pack is at a step: its first element, and how many of its elements are in the matrix.
+  struct Where {
+    int64_t element;
+    int inside;
   };
 
-  FUSEDOPT_DEVICE At at(int step) const {
-    At at;
-    at.row = row_ + step * teams_;
-    at.element = element_ + step * (teams_ * cols_);
+  FUSEDOPT_DEVICE Where where(int step, int pack) const {
+    const int64_t element = element_ + step * pitch_ + pack * lanes_ * W;
+    if (step >= steps_[pack]) return {element, 0};
+    if (whole) return {element, W};
+    const int64_t left = is_flat<Rule>() ? memory_.row.numel - element : tiling_.cols - column(pack);
+    return {element, left < W ? static_cast<int>(left) : W};
+  }
+
+  FUSEDOPT_DEVICE void fetch(Line& line, int step) const {
 #pragma unroll
     for (int pack = 0; pack < kPacks; ++pack) {
-      const int64_t left = is_flat<Rule>() ? memory_.row.numel - element(at, pack) : cols_ - column(pack);
-      at.inside[pack] = step < steps_ ? within(left) : 0;
+      const Where at = where(step, pack);
+      each_stream([&](auto place, auto stream) { line.raw[pack][place] = loaded(place, stream, at, step, pack); });
     }
-    return at;
-  }
-  FUSEDOPT_DEVICE int64_t element(const At& at, int pack) const { return at.element + pack * lanes_ * W; }
-
-  FUSEDOPT_DEVICE void fetch(Line& line, const At& at) const {
-#pragma unroll
-    for (int pack = 0; pack < kPacks; ++pack) fetch_pack(line, at, pack);
-    each<Uniforms::count>([&](auto i) {
-      constexpr int id = Uniforms::at[i], place = count_of<Rule, Uniforms>(Shape::row, i);
-      if constexpr (is<Rule>(id, Shape::row))
-        line.uniform[place] = at.inside[0] > 0 ? memory_.template uniform<id>(matrix(), at.row) : T(0);
+    each_of<Uniforms, Shape::row>([&](auto, auto n) {
+      line.uniform[n] = step < rows_ ? read<T, Use::again>(row_values_[n] + step * teams_) : T(0);
     });
   }
 
-  FUSEDOPT_DEVICE static int within(int64_t left) {
-    if (whole) return left > 0 ? W : 0;
-    return left < 0 ? 0 : left < W ? static_cast<int>(left) : W;
+  // The first bit of a pack of signs; every row begins a new byte.
+  FUSEDOPT_DEVICE int64_t bit(const Where& at, int step, int pack) const {
+    if (whole) return at.element;
+    return (row_ + step * teams_) * (pieces(tiling_.cols, 8) * 8) + column(pack);
   }
 
-  FUSEDOPT_DEVICE void fetch_pack(Line& line, const At& at, int pack) const {
-    if constexpr (Kernel::reads_g) line.raw[pack][kGrad] = loaded(at, pack, kGrad);
-    if constexpr (reads_p) line.raw[pack][kParam] = loaded(at, pack, kParam);
-    each<Streams::count>([&](auto i) {
-      constexpr int id = Streams::at[i], place = kFirstState + count_of<Rule, Streams>(Shape::element, i);
-      if constexpr (is<Rule>(id, Shape::element)) line.raw[pack][place] = loaded(at, pack, kFirstState + id);
-    });
-  }
-
-  FUSEDOPT_DEVICE int64_t byte(const At& at, int pack) const {
-    return at.row * ((cols_ + 7) >> 3) + (column(pack) >> 3);
-  }
-
-  FUSEDOPT_DEVICE Raw loaded(const At& at, int pack, int stream) const {
-    const int inside = at.inside[pack];
-    if (inside == 0) return {};
-    if (is_bits(stream)) {
-      const auto bytes = static_cast<const unsigned char*>(memory_.row.stream[stream]);
-      return {static_cast<uint32_t>(read<unsigned char>(bytes + byte(at, pack))) >> (column_in_tile(pack) % 8)};
-    }
-    if constexpr (whole) {
-      return load<W, use>(memory_.row.stream[stream], dtype(stream), element(at, pack));
-    } else {
-      Raw raw = {};
-      for (int e = 0; e < inside; ++e)
-        place(raw, size_of(dtype(stream)), e,
-              load<1, use>(memory_.row.stream[stream], dtype(stream), element(at, pack) + e));
-      return raw;
-    }
-  }
-
-  // One element into a pack, and out of it.
-  FUSEDOPT_DEVICE static void place(Raw& raw, int size, int e, const Raw& one) {
-#pragma unroll
-    for (int i = 0; i < W; ++i) {
-      if (i != e) continue;
-      if (size == 2) raw.word[i / 2] |= one.word[0] << (16 * (i % 2));
-      if (size == 4) raw.word[i] = one.word[0];
-      if constexpr (W == 2)
-        if (size == 8) raw.word[2 * i] = one.word[0], raw.word[2 * i + 1] = one.word[1];
-    }
-  }
-  FUSEDOPT_DEVICE static Raw taken(const Raw& raw, int size, int e) {
-    Raw one = {};
-#pragma unroll
-    for (int i = 0; i < W; ++i) {
-      if (i != e) continue;
-      one.word[0] = size == 2 ? raw.word[i / 2] >> (16 * (i % 2)) : raw.word[i];
-      if constexpr (W == 2)
-        if (size == 8) one = {raw.word[2 * i], raw.word[2 * i + 1]};
-    }
-    return one;
+  FUSEDOPT_DEVICE Raw loaded(int place, int stream, const Where& at, int step, int pack) const {
+    if (is_bits(stream)) return load_signs(stream_[place], bit(at, step, pack), at.inside);
+    return load_pack<W, whole, use>(stream_[place], dtype(stream), at.element, at.inside);
   }
 
   FUSEDOPT_DEVICE void decoded(const Raw& raw, int stream, T (&to)[W]) const {
-    if (is_bits(stream)) {
-#pragma unroll
-      for (int e = 0; e < W; ++e) to[e] = raw.word[0] >> e & 1 ? T(1) : T(-1);
-    } else {
+    if (is_bits(stream))
+      decode_signs(raw, to);
+    else
       decode(raw, dtype(stream), to);
-    }
   }
 
-  // Every thread of a warp comes here, as neighbours make a byte of signs together.
-  FUSEDOPT_DEVICE void stored(const At& at, int pack, int stream, const T (&from)[W]) const {
-    const int inside = at.inside[pack];
-    if (is_bits(stream)) {
-      int bits = 0;
-#pragma unroll
-      for (int e = 0; e < W; ++e) bits |= (e < inside && from[e] > 0 ? 1 : 0) << e;
-      bits <<= column_in_tile(pack) % 8;
-#pragma unroll
-      for (int mask = 1; mask < 8 / W; mask *= 2) bits |= exchange(bits, mask);
-      const auto bytes = static_cast<unsigned char*>(memory_.row.stream[stream]);
-      if (inside > 0 && column_in_tile(pack) % 8 == 0) write(bytes + byte(at, pack), static_cast<unsigned char>(bits));
-    } else if (inside > 0) {
-      const Raw raw = encode(from, dtype(stream));
-      if constexpr (whole)
-        store<W>(memory_.row.stream[stream], dtype(stream), element(at, pack), raw);
-      else
-        for (int e = 0; e < inside; ++e)
-          store<1>(memory_.row.stream[stream], dtype(stream), element(at, pack) + e,
-                   taken(raw, size_of(dtype(stream)), e));
-    }
+  FUSEDOPT_DEVICE void stored(int place, int stream, const Where& at, int step, int pack, const T (&from)[W]) const {
+    if (is_bits(stream))
+      store_signs(stream_[place], bit(at, step, pack), at.inside, from);
+    else
+      store_pack<W, whole>(stream_[place], dtype(stream), at.element, at.inside, from);
   }
 
-  FUSEDOPT_DEVICE void update(const Line& line, const At& at) {
+  FUSEDOPT_DEVICE void update(const Line& line, int step) {
     T along[row_sums + 1];
-    each<Uniforms::count>([&](auto i) {
-      constexpr int id = Uniforms::at[i];
-      if constexpr (is<Rule>(id, Shape::row)) uniform_[i] = line.uniform[count_of<Rule, Uniforms>(Shape::row, i)];
-    });
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i];
-      if constexpr (is<Rule>(id, Shape::row))
-        along[count_of<Rule, Totals>(Shape::row, i)] = start<Rule::slots[id].op, T>();
-    });
+    each_of<Uniforms, Shape::row>([&](auto i, auto n) { uniform_[i] = line.uniform[n]; });
+    each_of<Totals, Shape::row>([&](auto i, auto n) { along[n] = start<op_of(i), T>(); });
 #pragma unroll
-    for (int pack = 0; pack < kPacks; ++pack) update_pack(line, at, pack, along);
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i], c = count_of<Rule, Totals>(Shape::row, i);
-      if constexpr (is<Rule>(id, Shape::row)) {
-        const T sum = across<Rule::slots[id].op>(along[c], lanes_);
-        T* to = memory_.template terms<id>() + tile_.panel * tiling_.values(Shape::row) + at.row;
-        if (lane() == 0 && at.inside[0] > 0) *to = sum;
-      }
+    for (int pack = 0; pack < kPacks; ++pack) update_pack(line, step, pack, along);
+    each_of<Totals, Shape::row>([&](auto i, auto n) {
+      const T sum = across<op_of(i)>(along[n], lanes_);
+      if (lane() == 0 && step < rows_) row_terms_[n][step * teams_] = sum;
     });
   }
 
-  FUSEDOPT_DEVICE void update_pack(const Line& line, const At& at, int pack, T* along) {
-    T g[W] = {}, p[W] = {}, value[element_streams + 1][W];
-    if constexpr (Kernel::reads_g) decoded(line.raw[pack][kGrad], kGrad, g);
-    if constexpr (reads_p)
-      decoded(line.raw[pack][kParam], kParam, p);
-    else if (memory_.scalars.l2 != 0)
-      decoded(loaded(at, pack, kParam), kParam, p);
-    each<Streams::count>([&](auto i) {
-      constexpr int id = Streams::at[i], place = count_of<Rule, Streams>(Shape::element, i);
-      if constexpr (is<Rule>(id, Shape::element))
-        decoded(line.raw[pack][kFirstState + place], kFirstState + id, value[place]);
-    });
+  FUSEDOPT_DEVICE void update_pack(const Line& line, int step, int pack, T* along) {
+    const Where at = where(step, pack);
+    T value[kFirstState + element_streams][W] = {};
+    Pack<T> column[column_streams + 1];
+    each_stream([&](auto place, auto stream) { decoded(line.raw[pack][place], stream, value[place]); });
+    if (!reads_p && header_.l2 != 0)
+      decode(load_pack<W, whole, use>(memory_.row.stream[kParam], dtype(kParam), at.element, at.inside), dtype(kParam),
+             value[kParam]);
+    each_of<Streams, Shape::col>([&](auto, auto n) { column[n] = shared_.column[own(pack, n)]; });
 #pragma unroll
-    for (int e = 0; e < W; ++e) update_element(at, pack, e, along, g[e], p[e], value);
+    for (int e = 0; e < W; ++e) update_element(pack, e, whole ? at.inside > 0 : e < at.inside, along, value, column);
     if constexpr (Kernel::commits) {
-      stored(at, pack, kParam, p);
+      stored(kParam, kParam, at, step, pack, value[kParam]);
       each<Kernel::written>([&](auto i) {
         constexpr int id = Streams::at[i];
-        stored(at, pack, kFirstState + id, value[i]);
+        stored(kFirstState + i, kFirstState + id, at, step, pack, value[kFirstState + i]);
       });
     }
   }
 
-  FUSEDOPT_DEVICE void update_element(const At& at, int pack, int e, T* along, T g, T& p,
-                                      T (&value)[element_streams + 1][W]) {
+  FUSEDOPT_DEVICE void update_element(int pack, int e, bool inside, T* along,
+                                      T (&value)[kFirstState + element_streams][W], const Pack<T>* column) {
     T s[Streams::count + 1], term[Totals::count + 1];
-    each<Streams::count>([&](auto i) {
-      constexpr bool is_column = is<Rule>(Streams::at[i], Shape::col);
-      constexpr int place = count_of<Rule, Streams>(is_column ? Shape::col : Shape::element, i);
-      if constexpr (is_column)
-        s[i] = shared_.column[place][own(pack) + e];
-      else
-        s[i] = value[place][e];
-    });
-    g = memory_.scalars.gradient_of(g, p);
+    each_of<Streams, Shape::element>([&](auto i, auto n) { s[i] = value[kFirstState + n][e]; });
+    each_of<Streams, Shape::col>([&](auto i, auto n) { s[i] = column[n].at[e]; });
+    T& p = value[kParam][e];
+    const T g = header_.gradient_of(value[kGrad][e], p);
     if constexpr (Kernel::commits)
-      p = memory_.scalars.stepped(Kernel::template update<T>(g, p, s, uniform_, term), g, p);
+      p = header_.stepped(Kernel::template update<T>(g, p, s, uniform_, term), g, p);
     else
       Kernel::template update<T>(g, p, s, uniform_, term);
-    each<Kernel::written>([&](auto i) { value[i][e] = s[i]; });
-    if (whole ? at.inside[pack] > 0 : e < at.inside[pack]) add(pack, e, term, along);
-  }
-
-  FUSEDOPT_DEVICE void add(int pack, int e, const T* term, T* along) {
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i], c = count_of<Rule, Totals>(Rule::slots[id].shape, i);
-      constexpr Shape shape = Rule::slots[id].shape;
-      constexpr Op op = Rule::slots[id].op;
-      if constexpr (shape == Shape::row) along[c] = combined<op>(along[c], term[i]);
-      if constexpr (shape == Shape::col) down_[c][pack][e] = combined<op>(down_[c][pack][e], term[i]);
-      if constexpr (shape == Shape::tensor) all_[c] = combined<op>(all_[c], term[i]);
+    each<Kernel::written>([&](auto i) { value[kFirstState + i][e] = s[i]; });
+    if (!inside) return;
+    each_of<Totals, Shape::row>([&](auto i, auto n) { along[n] = combined<op_of(i)>(along[n], term[i]); });
+    each_of<Totals, Shape::col>([&](auto i, auto n) {
+      T& sum = down_[n][pack].at[e];
+      sum = combined<op_of(i)>(sum, term[i]);
     });
+    each_of<Totals, Shape::tensor>([&](auto i, auto n) { all_[n] = combined<op_of(i)>(all_[n], term[i]); });
   }
 
   // Brings the threads' sums together: the teams' down every column, and all over the tensor.
   FUSEDOPT_DEVICE void finish() {
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i], c = count_of<Rule, Totals>(Rule::slots[id].shape, i);
-      if constexpr (is<Rule>(id, Shape::col)) {
-        for_columns([&](int pack, int e, int64_t) { shared_.down[c][own(pack) + e] = down_[c][pack][e]; });
-      }
-      if constexpr (is<Rule>(id, Shape::tensor)) {
-        const T sum = across<Rule::slots[id].op>(all_[c], 32);
-        if (thread_ % 32 == 0) shared_.all[c][thread_ / 32] = sum;
-      }
+    each_of<Totals, Shape::col>([&](auto, auto n) {
+#pragma unroll
+      for (int pack = 0; pack < kPacks; ++pack) shared_.down[own(pack, n)] = down_[n][pack];
+    });
+    each_of<Totals, Shape::tensor>([&](auto i, auto n) {
+      const T sum = across<op_of(i)>(all_[n], 32);
+      if (thread_ % 32 == 0) shared_.all[n * kWarps + thread_ / 32] = sum;
     });
     if constexpr (column_sums + tensor_sums > 0) barrier();
-    each<Totals::count>([&](auto i) {
-      constexpr int id = Totals::at[i], c = count_of<Rule, Totals>(Rule::slots[id].shape, i);
-      constexpr Op op = Rule::slots[id].op;
-      if constexpr (is<Rule>(id, Shape::col)) finish_columns<op>(shared_.down[c], memory_.template terms<id>());
-      if constexpr (is<Rule>(id, Shape::tensor))
-        if (thread_ == 0) finish_tensor<op>(shared_.all[c], memory_.template terms<id>());
+    each_of<Totals, Shape::col>([&](auto i, auto n) {
+      finish_columns<op_of(i)>(shared_.down[n * kTilePacks].at, memory_.template terms<Totals::at[i]>());
+    });
+    each_of<Totals, Shape::tensor>([&](auto i, auto n) {
+      if (thread_ == 0) finish_tensor<op_of(i)>(shared_.all + n * kWarps, memory_.template terms<Totals::at[i]>());
     });
   }
 
   template <Op op>
   FUSEDOPT_DEVICE void finish_columns(const T* down, T* terms) const {
-    const int width = this->width();
+    const int width = lanes_ * kPacks * W;
     for (int i = thread_; i < tiling_.matrices() * width; i += kThreads) {
       const int64_t matrix = tile_.matrix + i / width, col = static_cast<int64_t>(tile_.panel) * width + i % width;
       if (matrix >= tiling_.batch || col >= tiling_.cols) continue;
-      const T* from = down + i / width * tiling_.teams * width + i % width;
+      const T* from = down + i / width * teams_ * width + i % width;
       T sum = from[0];
-      for (int team = 1; team < tiling_.teams; ++team) sum = combined<op>(sum, from[team * width]);
+      for (int team = 1; team < teams_; ++team) sum = combined<op>(sum, from[team * width]);
       terms[(matrix * tiling_.bands + tile_.band) * tiling_.cols + col] = sum;
     }
   }
@@ -413,7 +362,7 @@ class Walk {
   template <Op op>
   FUSEDOPT_DEVICE void finish_tensor(const T* all, T* terms) const {
     T sum = all[0];
-    for (int warp = 1; warp < kThreads / 32; ++warp) sum = combined<op>(sum, all[warp]);
+    for (int warp = 1; warp < kWarps; ++warp) sum = combined<op>(sum, all[warp]);
     const int64_t matrices = tile_.matrix / tiling_.matrices();
     terms[(matrices * tiling_.bands + tile_.band) * tiling_.panels + tile_.panel] = sum;
   }
@@ -422,13 +371,18 @@ class Walk {
   const Memory<Rule, T>& memory_;
   const Tiling& tiling_;
   const Tile& tile_;
-  const int thread_;
-  const int64_t cols_;
-  const int lanes_, teams_;
+  const Header<T> header_;
+  const int thread_, lanes_, teams_;
   const uint32_t dtypes_;
-  int64_t row_, element_;  // at step 0
-  int steps_;              // of this thread, fewer than the tile's where its rows end earlier
-  T uniform_[Uniforms::count + 1], down_[column_sums + 1][kPacks][W], all_[tensor_sums + 1];
+  const int64_t pitch_;       // elements from step to step
+  int64_t row_, element_;     // at step 0; rows count through all matrices
+  int rows_, steps_[kPacks];  // of this thread, or of a pack: fewer than the tile's where the matrix ends
+  void* stream_[kFirstState + element_streams];
+  const T* row_values_[row_uniforms + 1];
+  T* row_terms_[row_sums + 1];
+  T uniform_[Uniforms::count + 1];
+  Pack<T> down_[column_sums + 1][kPacks];
+  T all_[tensor_sums + 1];
 };
 
 }  // namespace fusedopt::cuda
