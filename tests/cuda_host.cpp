@@ -96,6 +96,7 @@ T exchange(T value, int mask) {
 #include "cuda/reduce.cuh"
 #include "cuda/schedule.cpp"
 #include "cuda/sweep.cuh"
+#include "cuda/totals.cuh"
 #include "cuda/values.cuh"
 #include "rules/all.h"
 
@@ -122,29 +123,25 @@ bool play(const Work& work, const ScalarTable& table) {
 }
 
 // One launch of a rule that sees matrices.
-template <class Part>
-bool play(int threads, const cuda::Chunk* chunk, const cuda::Chunk* end, const MatrixWork& work,
-          const ScalarTable& table) {
+template <class Part, class... Table>
+bool play(const Schedule::Launch& launch, const MatrixWork& work, const Table&... table) {
   const auto shared = std::make_unique<typename Part::Shared>();
+  const auto chunks = reinterpret_cast<const cuda::Chunk*>(work.words);
   bool even = true;
-  for (; chunk < end; ++chunk)
-    even = block.play(threads, [&](int thread) { Part::run(work, table, *chunk, thread, *shared); }) && even;
+  for (int64_t i = launch.begin; i < launch.end; ++i)
+    even = block.play(kThreads, [&](int thread) { Part::run(work, table..., chunks[i], thread, *shared); }) && even;
   return even;
 }
 
 template <class Rule, class T, class... Kernel>
 bool play(Kernels<Kernel...>, const Schedule& schedule, const MatrixWork& work, const ScalarTable& table) {
-  const auto chunk = [&](int launch) {
-    return reinterpret_cast<const cuda::Chunk*>(work.words + schedule.first[launch]);
-  };
-  int launch = 0;
+  auto launch = schedule.launches.begin();
   const auto both = [&](auto kernel) {
     using K = typename decltype(kernel)::type;
-    using Over = std::conditional_t<K::domain == Shape::element, Sweep<Rule, K, T>, ValuesKernel<Rule, K, T>>;
-    const bool even = play<Over>(kThreads, chunk(launch), chunk(launch + 1), work, table) &&
-                      play<TotalsKernel<Rule, K, T>>(kTotalThreads, chunk(launch + 1), chunk(launch + 2), work, table);
-    launch += 2;
-    return even;
+    using Over = std::conditional_t<K::domain == Shape::element, Sweep<Rule, K, T>, Values<Rule, K, T>>;
+    const auto& over = *launch++;
+    const auto& totals = *launch++;
+    return play<Over>(over, work, table) && play<Totals<T>>(totals, work);
   };
   return (both(Named<Kernel>{}) && ...);
 }

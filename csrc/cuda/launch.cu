@@ -7,6 +7,7 @@
 
 #include "../rules/all.h"
 #include "reduce.cuh"
+#include "totals.cuh"
 
 namespace fusedopt::cuda {
 
@@ -76,6 +77,12 @@ void upload_words(const int64_t* from, int count, int64_t* to, Place place) {
   launch(kernel, {1, kThreads}, place, "the upload of pointers and scalars", words, count, to);
 }
 
+template <class T>
+__global__ void __launch_bounds__(kThreads) totals_kernel(const MatrixWork work, const Chunk* chunks) {
+  __shared__ typename Totals<T>::Shared shared;
+  Totals<T>::run(work, chunks[blockIdx.x], threadIdx.x, shared);
+}
+
 }  // namespace
 
 void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place) {
@@ -92,11 +99,16 @@ void step_matrices(const std::string& rule, bool fp64, const Schedule& schedule,
   const std::string what = "the step of rule '" + rule + "'";
   const std::vector<const void*> kernels = find(MatrixRules{}, rule, fp64);
   check(cudaSetDevice(place.device), what);
+  const auto run = [&](const Schedule::Launch& over, const void* kernel, const auto&... table) {
+    const auto chunks = reinterpret_cast<const Chunk*>(work.words + over.begin);
+    const int blocks = static_cast<int>(over.end - over.begin);
+    if (blocks > 0) launch(kernel, {blocks, kThreads}, place, what, work, chunks, table...);
+  };
+  const void* totals = fp64 ? reinterpret_cast<const void*>(&totals_kernel<double>)
+                            : reinterpret_cast<const void*>(&totals_kernel<float>);
   for (size_t i = 0; i < kernels.size(); ++i) {
-    const auto chunks = reinterpret_cast<const Chunk*>(work.words + schedule.first[i]);
-    const int blocks = static_cast<int>(schedule.first[i + 1] - schedule.first[i]);
-    const int threads = i % 2 == 0 ? kThreads : kTotalThreads;
-    if (blocks > 0) launch(kernels[i], {blocks, threads}, place, what, work, chunks, scalars);
+    run(schedule.launches[2 * i], kernels[i], scalars);
+    run(schedule.launches[2 * i + 1], totals);
   }
 }
 

@@ -11,8 +11,7 @@ namespace fusedopt::cuda {
 // multiprocessors of an H100, and the blocks beside it hide the look-up of row and scalars.
 constexpr int64_t kChunk = 8192;
 
-constexpr int kThreads = 256;        // of a block
-constexpr int kTotalThreads = 1024;  // of a block that ends a sum
+constexpr int kThreads = 256;  // of a block
 
 struct Chunk {
   int32_t row, index;  // elements [index * kChunk, (index + 1) * kChunk) of the row, as far as it has them
@@ -30,11 +29,15 @@ struct ScalarTable {
   const double* coefficient;  // multiplies every gradient; null without clipping
 };
 
-// The launches of one step of a rule that sees matrices, worked out from the shapes of a bucket's tensors.
+// The launches of one step of a rule that sees matrices, worked out from the shapes of a bucket's tensors: for every
+// kernel one over its domain, and one that ends its sums.
 struct Schedule {
-  std::vector<int64_t> words;  // for device memory: a Plan for every tensor, then the chunks of all launches
-  std::vector<int64_t> first;  // chunks of launch l: words [first[l], first[l + 1])
-  int64_t scratch = 0;         // numbers of the arithmetic type that a step needs
+  struct Launch {
+    int64_t begin, end;  // its chunks, a block for each, among the words
+  };
+  std::vector<int64_t> words;  // for device memory: a Plan for every tensor, then chunks, and Terms ahead of theirs
+  std::vector<Launch> launches;
+  int64_t scratch = 0;  // numbers of the arithmetic type that a step needs
 };
 
 // Where a step of such a rule finds its tensors, what the schedule says of them, and room for the values in between.

@@ -1,4 +1,4 @@
-// The launches of a rule that sees matrices, in the order of schedule.cpp.
+// The kernels of a rule that sees matrices.
 #pragma once
 #include <vector>
 
@@ -7,29 +7,22 @@
 
 namespace fusedopt::cuda {
 
-template <class Part, int threads>
-__global__ void __launch_bounds__(threads, Part::resident)
+template <class Part>
+__global__ void __launch_bounds__(kThreads, Part::resident)
     matrix_kernel(const MatrixWork work, const Chunk* chunks, const ScalarTable table) {
   __shared__ typename Part::Shared shared;
   Part::run(work, table, chunks[blockIdx.x], threadIdx.x, shared);
 }
 
 template <class Rule, class T, class Kernel>
-void add_kernels(std::vector<const void*>& kernels) {
-  using Over =
-      std::conditional_t<Kernel::domain == Shape::element, Sweep<Rule, Kernel, T>, ValuesKernel<Rule, Kernel, T>>;
-  kernels.push_back(reinterpret_cast<const void*>(&matrix_kernel<Over, kThreads>));
-  if constexpr (Kernel::sums::count > 0)
-    kernels.push_back(reinterpret_cast<const void*>(&matrix_kernel<TotalsKernel<Rule, Kernel, T>, kTotalThreads>));
-  else
-    kernels.push_back(nullptr);
+const void* kernel_of() {
+  using Part = std::conditional_t<Kernel::domain == Shape::element, Sweep<Rule, Kernel, T>, Values<Rule, Kernel, T>>;
+  return reinterpret_cast<const void*>(&matrix_kernel<Part>);
 }
 
 template <class Rule, class T, class... Kernel>
 std::vector<const void*> all_kernels(Kernels<Kernel...>) {
-  std::vector<const void*> kernels;
-  (add_kernels<Rule, T, Kernel>(kernels), ...);
-  return kernels;
+  return {kernel_of<Rule, T, Kernel>()...};
 }
 
 // Instantiated by each rule's own translation unit; launch.cu only declares it.

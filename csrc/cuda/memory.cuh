@@ -7,6 +7,14 @@
 
 namespace fusedopt::cuda {
 
+// One word a thread.
+template <class What>
+FUSEDOPT_DEVICE void copy_words(What* to, const void* from, int thread) {
+  static_assert(sizeof(What) <= kThreads * sizeof(int64_t));
+  if (thread < static_cast<int>(sizeof(What) / sizeof(int64_t)))
+    reinterpret_cast<int64_t*>(to)[thread] = static_cast<const int64_t*>(from)[thread];
+}
+
 // Stands in shared memory, read once for a block.
 template <class Rule, class T>
 struct Memory {
@@ -17,8 +25,8 @@ struct Memory {
 
   FUSEDOPT_DEVICE void read(const MatrixWork& work, const ScalarTable& table, int tensor, int thread) {
     const Row* from = work.rows + tensor;
-    copy(&row, from, thread);
-    copy(&plan, reinterpret_cast<const Plan<Rule>*>(work.words) + tensor, thread);
+    copy_words(&row, from, thread);
+    copy_words(&plan, reinterpret_cast<const Plan<Rule>*>(work.words) + tensor, thread);
     if (thread == 0) scratch = static_cast<T*>(work.scratch);
     if (thread == 64) scalars.read(table, from->scalars);
     barrier();
@@ -49,14 +57,6 @@ struct Memory {
                                                        : shape == Shape::matrix ? matrix
                                                                                 : 0));
     }
-  }
-
- private:
-  template <class What>
-  FUSEDOPT_DEVICE static void copy(What* to, const What* from, int thread) {
-    const auto words = reinterpret_cast<const int64_t*>(from);
-    if (thread < static_cast<int>(sizeof(What) / sizeof(int64_t)))
-      reinterpret_cast<int64_t*>(to)[thread] = words[thread];
   }
 };
 

@@ -5,6 +5,8 @@
 
 namespace fusedopt::cuda {
 
+constexpr int kTotalThreads = 1024;  // of the block that adds the partials
+
 // One thread's share of a chunk. The square of a float is exact in double, so contraction changes nothing there.
 template <class T>
 FUSEDOPT_INLINE double squares(const Span& span, int thread) {

@@ -13,6 +13,7 @@ template <class Rule, class T>
 Tiling tiling_of(const Row& row) {
   constexpr int pack = kPack<T>, widest = 32 * kPacks * pack;
   Tiling t = {};
+  t.numel = row.numel;
   t.cols = is_flat<Rule>() ? std::min<int64_t>(row.numel, widest) : row.cols;
   t.rows = is_flat<Rule>() ? pieces(row.numel, widest) : row.rows;
   t.batch = is_flat<Rule>() ? 1 : row.numel / (row.rows * row.cols);
@@ -31,13 +32,20 @@ class Scheduler {
   Schedule made() {
     for (int tensor = 0; tensor < count_; ++tensor)
       plans_.push_back(rows_[tensor].numel ? plan(rows_[tensor]) : Plan<Rule>{});
-    schedule_.words.resize(plans_.size() * (sizeof(Plan<Rule>) / sizeof(int64_t)));
-    std::memcpy(schedule_.words.data(), plans_.data(), plans_.size() * sizeof(Plan<Rule>));
-    launches(typename Rule::List());
+    for (const Plan<Rule>& plan : plans_) append(plan);
+    add_kernels(typename Rule::List());
     return std::move(schedule_);
   }
 
  private:
+  template <class What>
+  int64_t append(const What& what) {
+    const int64_t at = static_cast<int64_t>(schedule_.words.size());
+    schedule_.words.resize(at + sizeof(What) / sizeof(int64_t));
+    std::memcpy(&schedule_.words[at], &what, sizeof(What));
+    return at;
+  }
+
   int64_t take(int64_t count) {
     const int64_t at = schedule_.scratch;
     schedule_.scratch += pieces(count, kPack<T>) * kPack<T>;
@@ -72,37 +80,57 @@ class Scheduler {
   }
 
   template <class... Kernel>
-  void launches(Kernels<Kernel...>) {
-    (add<Kernel>(), ...);
-    schedule_.first.push_back(static_cast<int64_t>(schedule_.words.size()));
+  void add_kernels(Kernels<Kernel...>) {
+    ((add_sweep_or_values<Kernel>(), add_totals<Kernel>()), ...);
+  }
+
+  struct Blocks {
+    int64_t of, count;  // a tensor, or the place of Terms among the words
+  };
+
+  template <class Kernel>
+  void add_sweep_or_values() {
+    constexpr bool sweeps = Kernel::domain == Shape::element;
+    std::vector<Blocks> all;
+    for (int tensor = 0; tensor < count_; ++tensor) {
+      const Tiling& t = plans_[tensor].tiling;
+      if (t.numel > 0) all.push_back({tensor, sweeps ? t.tiles() : pieces(t.values(Kernel::domain), kThreads)});
+    }
+    launch(all);
+    // Every other sweep goes backwards: it begins with what the last one left in the cache.
+    if (sweeps && sweeps_++ % 2 == 1)
+      std::reverse(schedule_.words.begin() + schedule_.launches.back().begin, schedule_.words.end());
   }
 
   template <class Kernel>
-  void add() {
-    constexpr bool sweeps = Kernel::domain == Shape::element;
-    launch([](const Tiling& t) { return sweeps ? t.tiles() : pieces(t.values(Kernel::domain), kThreads); });
-    // Every other sweep goes backwards: it begins with what the last one left in the cache.
-    if (sweeps && sweeps_++ % 2 == 1)
-      std::reverse(schedule_.words.begin() + schedule_.first.back(), schedule_.words.end());
-    launch([](const Tiling& t) {
-      int64_t blocks = 0;
-      for (int sum = 0; sum < Kernel::sums::count; ++sum)
-        blocks += terms_of(t, Kernel::domain, Rule::slots[Kernel::sums::at[sum]].shape).blocks();
-      return blocks;
-    });
+  void add_totals() {
+    std::vector<Blocks> all;
+    for (int tensor = 0; tensor < count_; ++tensor)
+      for (int sum = 0; rows_[tensor].numel > 0 && sum < Kernel::sums::count; ++sum) {
+        const Terms terms = terms_at<Kernel>(tensor, Kernel::sums::at[sum]);
+        all.push_back({append(terms), terms.blocks()});
+      }
+    launch(all);
   }
 
-  template <class Blocks>
-  void launch(const Blocks& blocks) {
-    schedule_.first.push_back(static_cast<int64_t>(schedule_.words.size()));
-    for (int tensor = 0; tensor < count_; ++tensor) {
-      const int64_t count = rows_[tensor].numel ? blocks(plans_[tensor].tiling) : 0;
-      for (int64_t index = 0; index < count; ++index) {
-        const Chunk chunk = {tensor, static_cast<int32_t>(index)};
-        schedule_.words.emplace_back();
-        std::memcpy(&schedule_.words.back(), &chunk, sizeof(chunk));
-      }
-    }
+  template <class Kernel>
+  Terms terms_at(int tensor, int id) const {
+    const Plan<Rule>& plan = plans_[tensor];
+    Terms terms = terms_of(plan.tiling, Kernel::domain, Rule::slots[id].shape);
+    terms.op = Rule::slots[id].op;
+    terms.from = plan.terms[id];
+    terms.to = plan.value[id];
+    terms.row = tensor;
+    terms.state = state_of<Rule>(id);
+    return terms;
+  }
+
+  void launch(const std::vector<Blocks>& all) {
+    const int64_t begin = static_cast<int64_t>(schedule_.words.size());
+    for (const Blocks& blocks : all)
+      for (int64_t index = 0; index < blocks.count; ++index)
+        append(Chunk{static_cast<int32_t>(blocks.of), static_cast<int32_t>(index)});
+    schedule_.launches.push_back({begin, static_cast<int64_t>(schedule_.words.size())});
   }
 
   const Row* rows_;

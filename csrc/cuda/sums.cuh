@@ -1,4 +1,4 @@
-// Reductions: how two terms become one, what a sum starts from, and its value at the end.
+// Reductions: what a sum starts from, and how two terms become one.
 #pragma once
 #include <cmath>
 
@@ -16,11 +16,6 @@ FUSEDOPT_INLINE F combined(F a, F b) {
 template <Op op, class F>
 FUSEDOPT_INLINE F start() {
   return op == Op::max ? -static_cast<F>(INFINITY) : F(0);
-}
-
-template <Op op>
-FUSEDOPT_INLINE double finished(double total, int64_t count) {
-  return op == Op::max ? total : total / static_cast<double>(count);
 }
 
 // Over the first `lanes` threads that stand together, a power of two; every one of them has the result.

@@ -29,38 +29,46 @@ FUSEDOPT_INLINE int power_of_two(int64_t enough, int least, int most) {
 // A tile is the work of one block. A team of threads spans its columns, packs beside each other; the teams on a matrix
 // take its rows in turns. Small matrices have few threads each and share tiles.
 struct Tiling {
-  int64_t batch, rows, cols;
+  int64_t numel, batch, rows, cols;
   int32_t lanes, teams;   // threads in a team, teams on a matrix
   int32_t bands, panels;  // tiles of a matrix, down and across
 
   FUSEDOPT_INLINE int matrices() const { return kThreads / lanes / teams; }  // in a tile
   FUSEDOPT_INLINE int64_t tiles() const { return pieces(batch, matrices()) * bands * panels; }
   FUSEDOPT_INLINE int64_t values(Shape shape) const {
-    const int64_t down = shape == Shape::row || shape == Shape::element ? rows : 1;
-    const int64_t across = shape == Shape::col || shape == Shape::element ? cols : 1;
-    return (shape == Shape::tensor ? 1 : batch) * down * across;
+    if (shape == Shape::element) return numel;
+    if (shape == Shape::tensor) return 1;
+    return batch * (shape == Shape::row ? rows : shape == Shape::col ? cols : 1);
   }
 };
 
-// The terms of a reduction lie in memory as [outer][count][inner], its results as [outer][inner].
+// What a kernel over `domain` leaves of one sum: partial sums of tiles, or one term per value. They lie in memory as
+// [outer][count][inner], the results as [outer][inner].
 struct Terms {
   int64_t outer, count, inner;
+  int64_t from, to;    // in scratch memory
+  int64_t divisor;     // of a mean
+  int32_t row, state;  // the tensor, and the state whose new value the results are, or -1
+  Op op;
+  int32_t lanes;  // threads on one result
 
   FUSEDOPT_INLINE int64_t results() const { return outer * inner; }
-  // Threads on one result: some eight terms each, but neighbours stay on neighbouring results where these are many.
-  FUSEDOPT_INLINE int lanes() const { return power_of_two(pieces(count, 8), 1, inner > 1 ? 32 : kTotalThreads); }
-  FUSEDOPT_INLINE int64_t blocks() const { return pieces(results(), kTotalThreads / lanes()); }
+  FUSEDOPT_INLINE int64_t blocks() const { return pieces(results(), kThreads / lanes); }
 };
 
-// What a kernel over `domain` leaves of a sum of this shape: partial sums of tiles, or one term per value.
-FUSEDOPT_INLINE Terms terms_of(const Tiling& t, Shape domain, Shape shape) {
-  if (domain == Shape::element) {
-    if (shape == Shape::row) return {1, t.panels, t.values(shape)};
-    if (shape == Shape::col) return {t.batch, t.bands, t.cols};
-    return {1, t.tiles(), 1};
-  }
+inline Terms terms_of(const Tiling& t, Shape domain, Shape shape) {
+  Terms terms = {};
   const int64_t results = t.values(shape);
-  return {results, t.values(domain) / results, 1};
+  terms.divisor = t.values(domain) / results;
+  if (domain != Shape::element)
+    terms.outer = results, terms.count = terms.divisor, terms.inner = 1;
+  else if (shape == Shape::col)
+    terms.outer = t.batch, terms.count = t.bands, terms.inner = t.cols;
+  else
+    terms.outer = 1, terms.count = shape == Shape::row ? t.panels : t.tiles(), terms.inner = results;
+  // Some eight terms each, but neighbours stay on neighbouring results where these are many.
+  terms.lanes = power_of_two(pieces(terms.count, 8), 1, terms.inner > 1 ? 32 : kThreads);
+  return terms;
 }
 
 template <int i>
