@@ -166,12 +166,13 @@ def compile_matrix(rule, dtype, size):
     arithmetic = FP64 if dtype == FP64 else FP32
     kept = {"signed": dtype, "positive": dtype, "sign": torch.uint8}
     dtypes = dtype, dtype, *(kept.get(kind, arithmetic) for kind in rule.states.values())
-    for launch in plan.Plan(rule, [dtypes], [Matrix(*size, (), ())], arithmetic).launches:
-        tables, scalars = (torch.int64, torch.int32), (torch.float64, 11, torch.float64)
-        options = {**OPTIONS, "grid": (1,)}
-        yield launch.sweep, matrix.sweep.warmup(*tables, *scalars, torch.int64, launch.text, launch.sweep, **options)
-        if launch.sweep.sums + launch.sweep.row_sums:
-            yield launch.sweep, matrix.finish.warmup(*tables, torch.int64, launch.sweep, **options)
+    tables, scalars, memory = (torch.int64, torch.int32), (torch.float64, 11, torch.float64), (arithmetic, torch.int64)
+    options = {**OPTIONS, "grid": (1,)}
+    for group in plan.Plan(rule, [dtypes], [Matrix(*size, (), ())], arithmetic).groups:
+        sweep = group.sweep
+        yield sweep, matrix.sweep.warmup(*tables, *scalars, *memory, TEXT=group.text, S=sweep, **options)
+        if group.sums:
+            yield sweep, matrix.finish.warmup(*tables, *memory, S=sweep, **options)
 
 
 COMPILED = [

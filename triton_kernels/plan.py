@@ -43,11 +43,13 @@ def _is_read_after(stages, state, new):
 
 
 def late(stages):
-    """Copies that remain after all kernels: numbers of states, and the columns of their new values."""
+    """States that some kernel reads after their new value was made: their columns, and those of these values."""
     columns = places(stages)
-    pairs = enumerate(zip(stages.states, stages.new, strict=True))
+    pairs = zip(stages.states, stages.new, strict=True)
     return [
-        (i, columns[new]) for i, (state, new) in pairs if state.shape != "element" and columns[new] != columns[state]
+        (columns[state], columns[new])
+        for state, new in pairs
+        if state.shape != "element" and columns[new] != columns[state]
     ]
 
 
@@ -135,7 +137,7 @@ def _cut(sizes, parts):
 
 
 @dataclass
-class Launch:
+class Group:
     """A kernel over tensors that are alike: its arguments, and how many programs sweep, then add up, each tensor."""
 
     text: Any
@@ -143,17 +145,33 @@ class Launch:
     programs: torch.Tensor
     finishers: torch.Tensor
 
+    @property
+    def sums(self):
+        return len(self.sweep.row_sums + self.sweep.sums)
+
 
 class Plan:
-    """The launches of one step, and scratch memory: its ``size``, and ``offsets`` of every tensor's values in it."""
+    """The ``groups`` of one step, and scratch memory: its ``size``, and ``places`` of every tensor's values in it."""
 
     def __init__(self, rule, dtypes, matrices, arithmetic):
+        self.rule, self.dtypes, self.matrices, self.arithmetic = rule, dtypes, matrices, arithmetic
         sizes = torch.tensor([(m.batch, m.rows, m.cols) for m in matrices], device="cpu")
         signs = "sign" in rule.states.values()
-        self.rule, self.dtypes, self.matrices, self.arithmetic = rule, dtypes, matrices, arithmetic
         self.domains = {name: Domain(name, sizes, signs and name == "element") for name in AXES}
-        self.offsets, self.size = self._scratch(rule.stages)
-        self.launches = [launch for i in range(len(rule.stages.kernels)) for launch in self._launches(i)]
+        self.places, self.size = self._scratch(rule.stages)
+        self.groups = [group for i in range(len(rule.stages.kernels)) for group in self._groups(i)]
+
+    def copy_late(self, entries, scratch):
+        """Copies the new states that no kernel could write over the old ones."""
+        pairs = late(self.rule.stages)
+        for entry, starts in zip(entries, self.places.tolist(), strict=True):
+            if not pairs or entry.param.numel() == 0:
+                continue
+            values = {place: scratch[start:] for place, start in enumerate(starts, SCRATCH)}
+            values |= dict(enumerate(entry.states, STATES))
+            new = [values[place].flatten()[: values[old].numel()].clone() for old, place in pairs]  # perhaps a state
+            for (old, _), value in zip(pairs, new, strict=True):
+                values[old].copy_(value.view_as(values[old]))
 
     def _scratch(self, stages):
         """A column for every value made, then for every sum's partial sums, which live no longer than their kernel."""
@@ -168,7 +186,7 @@ class Plan:
             end = max(end, start)
         return torch.stack(columns or [torch.zeros(len(self.matrices), dtype=torch.int64, device="cpu")], 1), end
 
-    def _launches(self, i):
+    def _groups(self, i):
         kernel = self.rule.stages.kernels[i]
         domain = self.domains[kernel.domain]
         finishers = [domain.finishers(ALONG[x.reduction]) for x in kernel.sums]
@@ -178,7 +196,7 @@ class Plan:
         for kind in dict.fromkeys(kinds):
             own = torch.tensor([kind == other for other in kinds], device="cpu")
             text, sweep = described(self.rule, i, *kind, self.arithmetic)
-            yield Launch(text, sweep, domain.programs * own, most * own)
+            yield Group(text, sweep, domain.programs * own, most * own)
 
     def _kind(self, domain, matrix, dtypes, tile):
         """What tensors must share to be swept together: dtypes, the tile, and elements per access."""

@@ -3,8 +3,6 @@
 Runs the rules that users define, too.
 """
 
-from dataclasses import dataclass
-
 import torch
 
 from . import native
@@ -14,56 +12,23 @@ from .engine import Engine
 _CAPTURED = []  # what CUDA graphs read at every replay, perhaps after the engine that made it is gone
 
 
-@dataclass
-class Launch:
-    """A kernel over a bucket's tensors that are alike; and, if it makes ``sums``, the programs that add those up."""
-
-    chunks: torch.Tensor
-    constants: dict
-    finishers: torch.Tensor | None = None
-    sums: int = 0
-
-
 class Triton(Engine):
     def __init__(self, bucket):
         from ..triton_kernels import matrix, plan, step  # pyright: ignore[reportMissingImports]
 
         super().__init__(bucket)
-        self.step, self.matrix, self.plan = step, matrix, plan
+        self.step, self.matrix = step, matrix
         self.table = None if native.missing else native.NativeTable(bucket)
         self.words = torch.full((len(bucket.entries), step.WORDS.value), -1, device="cpu")
         self._send_words()
+        self.maps = []  # what launches read besides
         self.chunks = {dtypes: self._map(sizes, step.BLOCK) for dtypes, sizes in _sizes(bucket.entries).items()}
-        self.memory, self.late = [], []
-        self.launches = list(self._sweeps() if bucket.rule.sees_matrices else self._steps())
-
-    def _steps(self):
-        for dtypes, chunks in self.chunks.items():
-            yield Launch(chunks, self.step.constants(self.bucket.rule, dtypes))
-
-    def _sweeps(self):
-        rule, entries = self.bucket.rule, self.bucket.entries
-        matrices = [entry.matrix for entry in entries]
-        plan = self.plan.Plan(rule, [_dtypes(entry) for entry in entries], matrices, self.bucket.dtype)
-        scratch = torch.empty(plan.size, dtype=self.bucket.dtype, device=self.bucket.device)
-        places = self._send(scratch.data_ptr() + scratch.itemsize * plan.offsets)
-        self.memory = [scratch, places]
-        self.late = [
-            (entry.states[i], self._new(entry, column, offsets, scratch))
-            for i, column in self.plan.late(rule.stages)
-            for entry, offsets in zip(entries, plan.offsets.tolist(), strict=True)
-            if entry.param.numel() > 0
-        ]
-        for launch in plan.launches:
-            constants = {"places": places, "TEXT": launch.text, "S": launch.sweep}
-            sums = len(launch.sweep.row_sums + launch.sweep.sums)
-            yield Launch(self._map(launch.programs, 1), constants, self._map(launch.finishers, 1), sums)
-
-    def _new(self, entry, column, offsets, scratch):
-        """A state's new value, which may be another state."""
-        if column < self.plan.SCRATCH:
-            return entry.states[column - self.plan.STATES]
-        return scratch[offsets[column - self.plan.SCRATCH] :]
+        if bucket.rule.sees_matrices:
+            matrices = [entry.matrix for entry in bucket.entries]
+            self.plan = plan.Plan(bucket.rule, [*map(_dtypes, bucket.entries)], matrices, bucket.dtype)
+            self.groups = [(g, self._map(g.programs, 1), self._map(g.finishers, 1)) for g in self.plan.groups]
+            self.places = self._send(self.plan.places)
+            self.maps.append(self.places)
 
     @staticmethod
     def unavailable(device):
@@ -91,22 +56,30 @@ class Triton(Engine):
             (grad,) = self.step.triton_types(dtypes[:1])
             self._launch(self.step.sum_squares, (len(chunks),), chunks, partials, TYPE=grad)
             total += partials.sum()
+        self._keep_maps()
         return total
 
     def run(self, table, coefficient):
         scalars = table.to(self.bucket.device, non_blocking=True)
         if coefficient is not None:
             coefficient = coefficient.to(self.bucket.device, non_blocking=True)
-        arguments = scalars, table.shape[-1], coefficient
-        kernel = self.matrix.sweep if self.bucket.rule.sees_matrices else self.step.step
-        for launch in self.launches:
-            self._launch(kernel, (len(launch.chunks),), launch.chunks, *arguments, **launch.constants)
-            if launch.finishers is not None:
-                grid, places, sweep = (len(launch.finishers), launch.sums), self.memory[1], launch.constants["S"]
-                self._launch(self.matrix.finish, grid, launch.finishers, places, S=sweep)
-        values = [new.flatten()[: state.numel()].clone() for state, new in self.late]
-        for (state, _), value in zip(self.late, values, strict=True):
-            state.copy_(value.view_as(state))
+        step = self._step_matrices if self.bucket.rule.sees_matrices else self._step_elements
+        step(scalars, table.shape[-1], coefficient)
+        self._keep_maps()
+
+    def _step_elements(self, *arguments):
+        for dtypes, chunks in self.chunks.items():
+            constants = self.step.constants(self.bucket.rule, dtypes)
+            self._launch(self.step.step, (len(chunks),), chunks, *arguments, **constants)
+
+    def _step_matrices(self, *arguments):
+        scratch = torch.empty(self.plan.size, dtype=self.bucket.dtype, device=self.bucket.device)
+        memory = scratch, self.places
+        for group, programs, finishers in self.groups:
+            constants = {"TEXT": group.text, "S": group.sweep}
+            self._launch(self.matrix.sweep, (len(programs),), programs, *arguments, *memory, **constants)
+            self._launch(self.matrix.finish, (len(finishers), group.sums), finishers, *memory, S=group.sweep)
+        self.plan.copy_late(self.bucket.entries, scratch)
 
     def advance(self):
         if self.table is None or self.bucket.capturable:
@@ -119,12 +92,15 @@ class Triton(Engine):
             return
         with torch.cuda.device_of(chunks):
             kernel[grid](self.rows, chunks, *arguments, **constants, **self.step.OPTIONS)
-        memory = (self.rows, chunks, *self.memory)
+
+    def _keep_maps(self):
+        """Keeps what launches read until they have run; they may be on other streams than the one that made it."""
+        maps = (self.rows, *self.maps)
         if self._capturing():
-            _CAPTURED.extend(memory)
-        elif chunks.is_cuda:  # steps may run on other streams than the one that made these
-            for tensor in memory:
-                tensor.record_stream(torch.cuda.current_stream(chunks.device))
+            _CAPTURED.extend(maps)
+        elif self.rows.is_cuda:
+            for tensor in maps:
+                tensor.record_stream(torch.cuda.current_stream(tensor.device))
 
     def _send_words(self):
         """Sends the addresses to the device, unless it has them already."""
@@ -135,7 +111,8 @@ class Triton(Engine):
         self.rows = self._send(self.words)  # a new tensor each time: a captured graph may still read the old one
 
     def _map(self, sizes, chunk):
-        return self._send(chunk_map(sizes, chunk))
+        self.maps.append(self._send(chunk_map(sizes, chunk)))
+        return self.maps[-1]
 
     def _send(self, tensor):
         if self._capturing():  # a replay copies from the same host memory again
