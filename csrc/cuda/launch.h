@@ -54,7 +54,7 @@ struct Place {
 
 // Each call enqueues on `place.stream` and returns; it throws std::runtime_error when CUDA refuses.
 void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place);
-// The rows are in host memory, and only their shapes are read.
+// The rows are in host memory; only shapes and dtypes are read.
 Schedule schedule(const std::string& rule, bool fp64, const Row* rows, int count);
 void step_matrices(const std::string& rule, bool fp64, const Schedule& schedule, const MatrixWork& work,
                    const ScalarTable& scalars, Place place);

@@ -9,6 +9,12 @@
 namespace fusedopt::cuda {
 namespace {
 
+bool has_bits(const Row& row) {
+  for (int stream = kFirstState; stream < kMaxStreams; ++stream)
+    if (row.dtype(stream) == kBits) return true;
+  return false;
+}
+
 template <class Rule, class T>
 Tiling tiling_of(const Row& row) {
   constexpr int pack = kPack<T>, widest = 32 * kPacks * pack;
@@ -17,8 +23,10 @@ Tiling tiling_of(const Row& row) {
   t.cols = is_flat<Rule>() ? std::min<int64_t>(row.numel, widest) : row.cols;
   t.rows = is_flat<Rule>() ? pieces(row.numel, widest) : row.rows;
   t.batch = is_flat<Rule>() ? 1 : row.numel / (row.rows * row.cols);
-  t.lanes = power_of_two(pieces(t.cols, kPacks * pack), 8 / pack, 32);  // a byte of sign bits stays within a team
-  t.teams = power_of_two(pieces(t.rows, kDeep), 1, kThreads / t.lanes);
+  const int least = has_bits(row) ? 8 / pack : 1;  // a byte of sign bits stays within a team
+  t.lanes = power_of_two(pieces(t.cols, kPacks * pack), least, 32);
+  const int64_t all = kThreads / t.lanes, few = std::min(t.rows, all / t.batch);  // few: for want of other matrices
+  t.teams = power_of_two(std::max(pieces(t.rows, kDeep), few), 1, static_cast<int>(all));
   t.bands = static_cast<int32_t>(pieces(t.rows, t.teams * kDeep));
   t.panels = static_cast<int32_t>(pieces(t.cols, t.lanes * kPacks * pack));
   return t;
