@@ -58,48 +58,46 @@ void encode_block(const T* from, void* base, int64_t offset, int count) {
   for (int i = 0; i < count; ++i) encode(to[i], from[i]);
 }
 
-// Eight elements, whose signs are one byte.
+// One bit for each of eight elements, the first lowest, set where it is above zero.
 template <class T>
-struct Eight {
+uint8_t positive_bits(const T* from) {
   typedef T Lanes __attribute__((vector_size(8 * sizeof(T))));
-  typedef decltype(Lanes{} > Lanes{}) Masks;
-  typedef int8_t Bytes __attribute__((vector_size(8)));
-  static constexpr uint64_t kOneOfEach = 0x8040201008040201;  // bit i of byte i
-
-  static void store(T* to, uint8_t byte) {
-    const Bytes set = (Bytes)(uint64_t{byte} * 0x0101010101010101 & kOneOfEach) != 0;
-    const Lanes signs = __builtin_convertvector(set, Masks) ? Lanes{} + 1 : Lanes{} - 1;
-    std::memcpy(to, &signs, sizeof(signs));
-  }
-  static uint8_t load(const T* from) {
-    Lanes lanes;
-    std::memcpy(&lanes, from, sizeof(lanes));
-    const Masks above = lanes > 0;
+  Lanes lanes;
+  std::memcpy(&lanes, from, sizeof(lanes));
+  const auto above = lanes > 0;
 #ifdef __AVX__
-    if constexpr (sizeof(T) == 4) return static_cast<uint8_t>(__builtin_ia32_movmskps256((Lanes)above));
+  if constexpr (sizeof(T) == 4) return static_cast<uint8_t>(__builtin_ia32_movmskps256((Lanes)above));
 #endif
-    const auto set = (uint64_t)__builtin_convertvector(above, Bytes);
-    return static_cast<uint8_t>((set & kOneOfEach) * 0x0101010101010101 >> 56);
-  }
-};
+  typedef int8_t Bytes __attribute__((vector_size(8)));
+  constexpr uint64_t one_of_each = 0x8040201008040201;  // bit i of byte i
+  const auto set = (uint64_t)__builtin_convertvector(above, Bytes);
+  return static_cast<uint8_t>((set & one_of_each) * 0x0101010101010101 >> 56);
+}
 
 // Signs, eight a byte; `offset` is a multiple of eight. Whole bytes of `to` are written; a row's last byte is zero
 // beyond its end.
 template <class T>
 void decode_bits(T* to, const void* base, int64_t offset, int count) {
   const uint8_t* from = static_cast<const uint8_t*>(base) + offset / 8;
-  for (int i = 0; i < count; i += 8) Eight<T>::store(to + i, from[i / 8]);
+  const auto sign = [](uint32_t bits, int i) { return (bits >> i & 1) ? T(1) : T(-1); };
+  const int whole = count / 32 * 32;
+  for (int i = 0; i < whole; i += 32) {
+    uint32_t bits;
+    std::memcpy(&bits, from + i / 8, sizeof(bits));
+    for (int j = 0; j < 32; ++j) to[i + j] = sign(bits, j);  // compiles to vector shifts
+  }
+  for (int i = whole; i < count; ++i) to[i] = sign(from[i / 8], i % 8);
 }
 
 template <class T>
 void encode_bits(const T* from, void* base, int64_t offset, int count) {
   uint8_t* to = static_cast<uint8_t*>(base) + offset / 8;
   const int whole = count / 8 * 8;
-  for (int i = 0; i < whole; i += 8) to[i / 8] = Eight<T>::load(from + i);
+  for (int i = 0; i < whole; i += 8) to[i / 8] = positive_bits(from + i);
   if (whole == count) return;
   T rest[8] = {};
   std::memcpy(rest, from + whole, (count - whole) * sizeof(T));
-  to[whole / 8] = Eight<T>::load(rest);
+  to[whole / 8] = positive_bits(rest);
 }
 
 template <class T>

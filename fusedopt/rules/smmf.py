@@ -7,7 +7,12 @@ from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..smmf_checkpoints import from_authors, to_authors
 from ..validation import check_non_negative
-from .adam import ADAM
+
+
+def smmf(g, p, m, v, beta1, rate1, beta2, rate2, eps):
+    m = beta1 * m + rate1 * g
+    v = beta2 * v + rate2 * g * g
+    return m / (sqrt(v) + eps), m, v
 
 
 def smmf_without_momentum(g, p, v, beta2, rate2, eps):
@@ -15,6 +20,7 @@ def smmf_without_momentum(g, p, v, beta2, rate2, eps):
     return g / (sqrt(v) + eps), v
 
 
+FULL = Rule(smmf, {"exp_avg": "signed", "exp_avg_sq": "positive"})
 PLAIN = Rule(smmf_without_momentum, {"exp_avg_sq": "positive"})
 
 
@@ -73,7 +79,7 @@ class SMMF(Optimizer):
         super()._check(group)
 
     def rule(self, group, p):
-        return PLAIN if group["beta"] is None else ADAM
+        return PLAIN if group["beta"] is None else FULL
 
     def factors(self, group, p):
         return super().factors(group, p) and self._reshaped(group, p)
@@ -105,7 +111,5 @@ class SMMF(Optimizer):
             "rate1": None if beta1 is None else 1 - beta1,
             "beta2": 1 - rate2,
             "rate2": rate2,
-            "debias1": 1.0,
-            "root_debias2": 1.0,
             "eps": group["eps"],
         }
