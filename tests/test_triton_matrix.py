@@ -27,7 +27,7 @@ from fusedopt.math import abs, col_mean, mean, row_max, row_mean, rsqrt
 from fusedopt.matrix import Matrix, last_two, one_row, square
 from fusedopt.planner import Bucket, Entry, ScalarRow
 from fusedopt.rule import REGISTRY, Rule
-from fusedopt.triton_kernels import matrix, plan
+from fusedopt.triton_kernels import matrix, plan, sums
 from fusedopt.triton_kernels.step import OPTIONS
 
 pytestmark = quietly
@@ -172,7 +172,7 @@ def compile_matrix(rule, dtype, size):
         sweep = group.sweep
         yield sweep, matrix.sweep.warmup(*tables, *scalars, *memory, TEXT=group.text, S=sweep, **options)
         if group.sums:
-            yield sweep, matrix.finish.warmup(*tables, *memory, S=sweep, **options)
+            yield sweep, sums.finish.warmup(*tables, *memory, S=sweep, **options)
 
 
 COMPILED = [

@@ -11,8 +11,10 @@ from fusedopt.rule import KINDS
 from fusedopt.trace import ALONG
 
 from .math import function
-from .matrix import BAND, RESULTS, Sum, Sweep, Value
+from .matrix import Sweep
 from .step import OWN, WORDS, triton_types, width
+from .sums import BAND, RESULTS, Sum
+from .tiles import Value
 
 STATES, SCALARS, SCRATCH = 2, OWN.value, WORDS.value  # first columns of states, scalars and scratch memory
 TILES = (

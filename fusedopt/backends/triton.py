@@ -14,10 +14,10 @@ _CAPTURED = []  # what CUDA graphs read at every replay, perhaps after the engin
 
 class Triton(Engine):
     def __init__(self, bucket):
-        from ..triton_kernels import matrix, plan, step  # pyright: ignore[reportMissingImports]
+        from ..triton_kernels import matrix, plan, step, sums  # pyright: ignore[reportMissingImports]
 
         super().__init__(bucket)
-        self.step, self.matrix = step, matrix
+        self.step, self.matrix, self.sums = step, matrix, sums
         self.table = None if native.missing else native.NativeTable(bucket)
         self.words = torch.full((len(bucket.entries), step.WORDS.value), -1, device="cpu")
         self._send_words()
@@ -78,7 +78,7 @@ class Triton(Engine):
         for group, programs, finishers in self.groups:
             constants = {"TEXT": group.text, "S": group.sweep}
             self._launch(self.matrix.sweep, (len(programs),), programs, *arguments, *memory, **constants)
-            self._launch(self.matrix.finish, (len(finishers), group.sums), finishers, *memory, S=group.sweep)
+            self._launch(self.sums.finish, (len(finishers), group.sums), finishers, *memory, S=group.sweep)
         self.plan.copy_late(self.bucket.entries, scratch)
 
     def advance(self):
