@@ -1,1 +1,1 @@
-"""Triton kernels: one generic step over many tensors, and the sum of squares for clipping."""
+"""Triton kernels: a generic step over many tensors, its form for rules that see matrices, and sums of squares."""
