@@ -13,11 +13,13 @@ Layers, from the paper to the machine:
 from .backends import use_backend
 from .rules.adafactor import Adafactor
 from .rules.adam import Adam, AdamW
+from .rules.adam_mini import AdaMini
 from .rules.amos import Amos
+from .rules.came import CAME
 from .rules.lion import Lion
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
 
-__all__ = ["SGD", "SM3", "SMMF", "Adafactor", "Adam", "AdamW", "Amos", "Lion", "use_backend"]
+__all__ = ["CAME", "SGD", "SM3", "SMMF", "AdaMini", "Adafactor", "Adam", "AdamW", "Amos", "Lion", "use_backend"]
 __version__ = "0.1.0"

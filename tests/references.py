@@ -160,6 +160,42 @@ class TorchAdafactor(torch.optim.Adafactor):
         super().__init__([p for p in params if p.numel()], **options)
 
 
+class ReferenceCAME(Reference):
+    """arXiv:2307.02047, Algorithm 2; vectors as in the authors' code."""
+
+    options: ClassVar = dict(lr=0.01, betas=(0.9, 0.999, 0.9999), eps=(1e-30, 1e-16), clip_threshold=1.0,
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2, beta3 = group["betas"]
+        u = g / root_of_means(g * g + group["eps"][0], state, "sq", beta2)
+        u = u / max(1, root_mean_square(u) / group["clip_threshold"])
+        m = average(state, "exp_avg", u, beta1)
+        if g.dim() < 2:
+            return m
+        return m / root_of_means((u - m) ** 2 + group["eps"][1], state, "res", beta3)
+
+
+def root_of_means(s, state, key, beta):
+    if s.dim() < 2:
+        return average(state, key, s, beta).sqrt()
+    row = average(state, f"{key}_row", s.mean(-1, keepdim=True), beta)
+    col = average(state, f"{key}_col", s.mean(-2, keepdim=True), beta)
+    return (row * col / row.mean(-2, keepdim=True)).sqrt()
+
+
+class ReferenceAdaMini(Reference):
+    """arXiv:2406.16793, Algorithm 1, with a block for every row; a vector is one block."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, decoupled_weight_decay=True)
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        mean = (g * g).flatten(1).mean(1).reshape(-1, *[1] * (g.dim() - 1)) if g.dim() > 1 else (g * g).mean()
+        m, v = average(state, "exp_avg", g, beta1), average(state, "exp_avg_sq", mean, beta2)
+        return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"])
+
+
 class ReferenceSM3(Reference):
     """arXiv:1901.11150, Algorithms SM3-I and SM3-II, over the rows and columns of (first dimension, all others)."""
 
@@ -362,6 +398,14 @@ CASES = [
         Case(fusedopt.SGD, dict(state_format="nnmf", **options), Rank1SGD, options)
         for options in (dict(momentum=0.9, dampening=0.3), dict(momentum=0.9, nesterov=True))
     ),
+    Case(fusedopt.CAME, dict(lr=0.01), ReferenceCAME),
+    Case(
+        fusedopt.CAME,
+        dict(lr=0.1, betas=(0.5, 0.9, 0.8), eps=(1e-3, 1e-2), clip_threshold=0.5, weight_decay=0.1, maximize=True),
+        ReferenceCAME,
+    ),
+    Case(fusedopt.AdaMini, {}, ReferenceAdaMini),
+    Case(fusedopt.AdaMini, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1), ReferenceAdaMini),
     Case(fusedopt.SM3, {}, ReferenceSM3),
     Case(fusedopt.SM3, dict(momentum=0.9, weight_decay=0.1, maximize=True), ReferenceSM3),
     Case(fusedopt.SM3, dict(variant="I", decoupled_weight_decay=True, weight_decay=0.1), ReferenceSM3),

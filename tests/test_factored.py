@@ -6,7 +6,15 @@ import math
 import pytest
 import torch
 from conftest import assert_same_bits, parameters, records, set_gradients, train
-from references import Case, ReferenceAdafactor, ReferenceAmos, ReferenceSM3, ReferenceSMMF
+from references import (
+    Case,
+    ReferenceAdafactor,
+    ReferenceAdaMini,
+    ReferenceAmos,
+    ReferenceCAME,
+    ReferenceSM3,
+    ReferenceSMMF,
+)
 
 import fusedopt
 
@@ -28,7 +36,9 @@ AMOS_TENSOR = Case(
     dict(lr=0.1, reduction="tensor", momentum=0.9),
 )
 SMMF = Case(fusedopt.SMMF, {"lr": 0.1}, ReferenceSMMF)
-FACTORED = [ADAFACTOR, HF, FLAT, SM3, SM3_I, AMOS, AMOS_TENSOR, SMMF]
+CAME = Case(fusedopt.CAME, dict(lr=0.01, state_format="fp32"), ReferenceCAME, dict(lr=0.01))
+ADAMINI = Case(fusedopt.AdaMini, dict(state_format="fp32"), ReferenceAdaMini, {})
+FACTORED = [ADAFACTOR, HF, FLAT, SM3, SM3_I, AMOS, AMOS_TENSOR, SMMF, CAME, ADAMINI]
 SHAPES = [(), (1,), (5,), (1, 1), (1, 9), (9, 1), (0, 3), (3, 0), (4, 0, 2), (13, 7), (31, 37), (127,), (64, 96)]
 SHAPES += [(6, 3, 3, 3), (2, 3, 5), (5, 1, 4), (1, 4, 3, 5), (127, 3)]
 MATRICES = [(64, 96), (200, 130), (1, 50), (50, 1), (31, 37), (4, 3, 3, 3), (1000,), (2000, 2)]
@@ -289,6 +299,7 @@ def test_gradient_of_another_layout(backend, case):
 
 # --- state ---
 
+FACTOR_SHAPES = {"row": (8, 1), "col": (1, 6)}
 STATES = [
     (ADAFACTOR, (8, 6), {"row_var": (8, 1), "col_var": (1, 6)}),
     (ADAFACTOR, (4, 3, 2, 5), {"row_var": (4, 3, 2, 1), "col_var": (4, 3, 1, 5)}),
@@ -300,6 +311,15 @@ STATES = [
     (AMOS, (4, 3, 2), {"v": (4, 1, 1), "b": (4, 1, 1)}),
     (AMOS, (7,), {"v": (), "b": ()}),
     (AMOS_TENSOR, (4, 3), {"exp_avg": (4, 3), "v": (), "b": ()}),
+    (
+        CAME,
+        (8, 6),
+        {"exp_avg": (8, 6)}
+        | {f"exp_avg_{x}_{key}": shape for x in ("sq", "res") for key, shape in FACTOR_SHAPES.items()},
+    ),
+    (CAME, (7,), {"exp_avg": (7,), "exp_avg_sq": (7,)}),
+    (ADAMINI, (4, 3, 2), {"exp_avg": (4, 3, 2), "exp_avg_sq": (4, 1, 1)}),
+    (ADAMINI, (7,), {"exp_avg": (7,), "exp_avg_sq": ()}),
 ]
 
 
@@ -369,6 +389,10 @@ REFUSED = [
     ("SM3", {"variant": "III"}, "Invalid variant: 'III'; choose from II, I"),
     *(("Amos", {key: 1.0}, rf"Invalid {key}: 1\.0; it must be in \[0, 1\)") for key in ("beta", "momentum")),
     *(("Amos", {key: -1}, f"Invalid {key}: -1") for key in ("eta", "extra_l2", "c_coef", "d_coef", "eps")),
+    *(("CAME", {"lr": 0.1, "betas": x}, "three numbers in") for x in ((0.9, 0.999), (0.9, 0.999, 1.0))),
+    ("CAME", {"lr": 0.1, "eps": (0.0, 1e-16)}, "two numbers above 0"),
+    ("AdaMini", {"betas": (0.9, 1.0)}, r"Invalid beta parameter at index 1: 1\.0"),
+    ("AdaMini", {"head_dim": 0}, "Invalid head_dim: 0; it must be a whole number above 0, or None"),
     ("Amos", {"reduction": "col"}, "Invalid reduction: 'col'; choose from tensor, row"),
 ]
 
@@ -384,3 +408,27 @@ def test_from_hf_refuses_what_transformers_refuses():
         fusedopt.Adafactor.from_hf(parameters(), lr=1e-3)
     with pytest.raises(ValueError, match="`warmup_init=True` requires `relative_step=True`"):
         fusedopt.Adafactor.from_hf(parameters(), lr=1e-3, relative_step=False, warmup_init=True)
+
+
+BLOCKS = [  # name, shape, head_dim, shape of the second moment
+    ("layer.attn.q_proj.weight", (8, 4), 2, (4,)),
+    ("layer.attn.q_proj.weight", (8, 4), None, (8, 1)),
+    ("layer.attn.q_proj.weight", (8, 4), 3, (8, 1)),
+    ("layer.attn.q_proj.bias", (8,), 2, (8,)),
+    ("wte.weight", (5, 4), None, (5, 1)),
+    ("MLP.fc.weight", (5, 4, 2), None, (5, 1, 1)),
+    ("mlp.scale", (5,), None, ()),
+    ("conv.weight", (5, 4, 3, 3), None, ()),
+]
+
+
+@pytest.mark.parametrize(("name", "shape", "head_dim", "expected"), BLOCKS)
+def test_blocks_of_adam_mini_follow_from_the_name(backend, name, shape, head_dim, expected):
+    (p,) = parameters([shape])
+    start = p.detach().clone()
+    optimizer = fusedopt.AdaMini([(name, p)], lr=1.0, betas=(0.0, 0.0), eps=0.0, head_dim=head_dim)
+    train(optimizer, [p], 1)
+    assert optimizer.state[p]["exp_avg_sq"].shape == expected
+    blocks = p.grad.reshape(max(1, math.prod(expected)), -1)  # one step without averages: by each block's own size
+    size = blocks.square().mean(1, keepdim=True).sqrt()
+    torch.testing.assert_close(start - p.detach(), (blocks / size).reshape(shape), rtol=1e-6, atol=1e-6)

@@ -2,7 +2,9 @@
 #pragma once
 #include "adafactor.h"
 #include "adam.h"
+#include "adam_mini.h"
 #include "amos.h"
+#include "came.h"
 #include "lion.h"
 #include "sgd.h"
 #include "sm3.h"
@@ -15,6 +17,6 @@ struct Rules {};
 
 using ElementRules = Rules<adam, amsgrad, lion, sgd, sgd_momentum, sgd_nesterov, sm3_vector, sm3_vector_momentum, smmf, smmf_without_momentum>;
 
-using MatrixRules = Rules<adafactor_hf, adafactor_hf_momentum, adafactor_late_sqrt, adafactor_late_sqrt_momentum, adafactor_torch, adafactor_torch_momentum, adafactor_vector, adafactor_vector_momentum, adam_nnmf, amos, amos_momentum, amos_rows, amos_rows_momentum, lion_nnmf, sgd_momentum_nnmf, sgd_nesterov_nnmf, sm3_i, sm3_i_momentum, sm3_ii, sm3_ii_momentum, smmf_nnmf, smmf_without_momentum_nnmf>;
+using MatrixRules = Rules<adafactor_hf, adafactor_hf_momentum, adafactor_late_sqrt, adafactor_late_sqrt_momentum, adafactor_torch, adafactor_torch_momentum, adafactor_vector, adafactor_vector_momentum, adam_nnmf, adam_mini, adam_mini_rows, amos, amos_momentum, amos_rows, amos_rows_momentum, came, came_vector, lion_nnmf, sgd_momentum_nnmf, sgd_nesterov_nnmf, sm3_i, sm3_i_momentum, sm3_ii, sm3_ii_momentum, smmf_nnmf, smmf_without_momentum_nnmf>;
 
 }  // namespace fusedopt
