@@ -103,16 +103,15 @@ def _torch(kind, options, params):
     """The paths of torch's own class; its fused AdamW for comparison where it has no fused path of its own."""
     own = {key: value for key, value in options.items() if key != "max_grad_norm"}
     cls = getattr(torch.optim, kind, None)
-    known = set() if cls is None else set(inspect.signature(cls).parameters)
-    paths = TORCH_PATHS if own.keys() <= known else {}
-    for path, flags in paths.items():
-        if flags.keys() <= known:
+    known = set(inspect.signature(cls).parameters) if cls else set()
+    for path, flags in TORCH_PATHS.items():
+        if cls and {*own, *flags} <= known:
             optimizer = cls(params, lr=LR, **own, **flags)
             step, bound = optimizer.step, options.get("max_grad_norm")
             if bound:
                 step = _after_clipping(step, params, bound, flags.get("foreach"))
             yield Contender(f"torch {path}", step, optimizer, _swept(kind, options, params))
-    if not (paths and "fused" in known):
+    if not {*own, "fused"} <= known:
         optimizer = torch.optim.AdamW(params, lr=LR, fused=True)
         yield Contender("torch fused AdamW", optimizer.step, optimizer, _swept("AdamW", {}, params))
 

@@ -75,8 +75,8 @@ def table(rows):
     first = rows[0]
     title = f"{first['model']}: {first['parameters']:,} parameters, {first['dtype']} on {first['device']}"
     result = Table(title=title, title_justify="left", box=None, pad_edge=False)
-    for heading, justify in (("", "left"), ("", "left"), ("state", "right"), ("extra", "right")):
-        result.add_column(heading, justify=justify)
+    for heading in ("", "", "state", "extra"):
+        result.add_column(heading, justify="right" if heading else "left")
     for row in rows:
         state, extra = f"{row['state_bytes_per_parameter']:.3f}", f"{row['extra_share']:.2%}"
         result.add_row(row["optimizer"], row["implementation"], state, extra)

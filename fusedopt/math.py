@@ -12,8 +12,8 @@ import torch
 
 from .trace import Value
 
-PRIMITIVES = ("sqrt", "rsqrt", "abs", "select")
-COMPOSITES = ("maximum", "minimum", "sign")
+PRIMITIVES = ("sqrt", "abs", "select")
+COMPOSITES = ("rsqrt", "maximum", "minimum", "sign")
 
 
 def vocabulary(function):
@@ -40,12 +40,6 @@ def sqrt(x):
 
 
 @vocabulary
-def rsqrt(x):
-    """One over the square root, within two units in the last place: engines may differ by as much."""
-    return 1 / sqrt(x)
-
-
-@vocabulary
 def abs(x):
     """Magnitude; clears the sign bit of a NaN too."""
     return torch.abs(x)
@@ -57,6 +51,12 @@ def select(condition, a, b):
     if isinstance(condition, bool):  # of literals
         return a if condition else b
     return torch.where(condition, a, b)
+
+
+@vocabulary
+def rsqrt(x):
+    """One over the square root: two roundings, on every engine."""
+    return 1 / sqrt(x)
 
 
 @vocabulary

@@ -36,11 +36,6 @@ def divide(x, y):
 
 
 @triton.jit
-def rsqrt(x):
-    return divide(1, sqrt(x))  # tl.rsqrt takes small numbers for zero
-
-
-@triton.jit
 def narrow(x, dtype: tl.constexpr):
     """``x`` as it is stored: rounded to nearest even, from fp64 to 16 bits by way of fp32 as torch does."""
     if dtype != tl.float64:
@@ -97,6 +92,6 @@ def rule_function(rule):
     return function(rule.name, inputs, [stages.direction, *stages.new], stages.names)
 
 
-VOCABULARY = {"sqrt": sqrt, "rsqrt": rsqrt, "abs": abs, "select": select, "divide": divide}
+VOCABULARY = {"sqrt": sqrt, "abs": abs, "select": select, "divide": divide}
 for _name in math.COMPOSITES:
     VOCABULARY[_name] = bind(getattr(math, _name))

@@ -105,10 +105,6 @@ FUSEDOPT_INLINE Vec<T> sqrt(Vec<T> a) {
   for (int i = 0; i < Vec<T>::lanes; ++i) root.x[i] = std::sqrt(a.x[i]);  // compiles to one vector instruction
   return root;
 }
-template <class T>
-FUSEDOPT_INLINE Vec<T> rsqrt(Vec<T> a) {
-  return Vec<T>(1) / sqrt(a);
-}
 
 // The composites of fusedopt/math.py in fewer instructions: a comparison takes b where either is NaN.
 template <class T>

@@ -5,6 +5,11 @@
 namespace fusedopt {
 
 template <class F>
+FUSEDOPT_INLINE F rsqrt(F x) {
+  return F(1) / sqrt(x);
+}
+
+template <class F>
 FUSEDOPT_INLINE F maximum(F a, F b) {
   return select(a > b, a, select(b >= a, b, a + b));
 }
