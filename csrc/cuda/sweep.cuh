@@ -70,7 +70,6 @@ class Walk {
   static constexpr int element_streams = count_of<Rule, Streams>(Shape::element);
   static constexpr int row_uniforms = count_of<Rule, Uniforms>(Shape::row);
   static constexpr int row_sums = count_of<Rule, Totals>(Shape::row);
-  static constexpr int column_streams = Sweep<Rule, Kernel, T>::column_streams;
   static constexpr int column_sums = Sweep<Rule, Kernel, T>::column_sums;
   static constexpr int tensor_sums = Sweep<Rule, Kernel, T>::tensor_sums;
   static_assert(row_sums + column_sums + tensor_sums == Totals::count);
@@ -88,14 +87,14 @@ class Walk {
     const int64_t row = tile_.row + team() % teams_;
     row_ = matrix() * tiling_.rows + row;
     element_ = row_ * tiling_.cols + column(0);
-    rows_ = has_matrix() ? steps_within(tiling_.rows - row, teams_) : 0;
+    const int rows = has_matrix() ? steps_within(tiling_.rows - row, teams_) : 0;
 #pragma unroll
     for (int pack = 0; pack < kPacks; ++pack) {
       const int64_t element = element_ + pack * lanes_ * W;
       if constexpr (is_flat<Rule>())
         steps_[pack] = steps_within(memory_.row.numel - element, pitch_);
       else
-        steps_[pack] = column(pack) < tiling_.cols ? rows_ : 0;
+        steps_[pack] = column(pack) < tiling_.cols ? rows : 0;
     }
     each_stream([&](auto place, auto stream) { stream_[place] = memory_.row.stream[stream]; });
   }
@@ -154,9 +153,7 @@ class Walk {
     each_of<Uniforms, Shape::row>(
         [&](auto i, auto n) { row_values_[n] = memory_.template values<Uniforms::at[i]>() + row_; });
     each_of<Streams, Shape::col>([&](auto i, auto n) { read_columns(memory_.template values<Streams::at[i]>(), n); });
-    each_of<Totals, Shape::row>([&](auto i, auto n) {
-      row_terms_[n] = memory_.template terms<Totals::at[i]>() + tile_.panel * tiling_.values(Shape::row) + row_;
-    });
+    row_terms_ = tile_.panel * tiling_.values(Shape::row) + row_;
     each_of<Totals, Shape::col>([&](auto i, auto n) { fill<op_of(i)>(down_[n]); });
     each_of<Totals, Shape::tensor>([&](auto i, auto n) { all_[n] = start<op_of(i), T>(); });
   }
@@ -217,7 +214,7 @@ class Walk {
       each_stream([&](auto place, auto stream) { line.raw[pack][place] = loaded(place, stream, at, step, pack); });
     }
     each_of<Uniforms, Shape::row>([&](auto, auto n) {
-      line.uniform[n] = step < rows_ ? read<T, Use::again>(row_values_[n] + step * teams_) : T(0);
+      line.uniform[n] = step < steps_[0] ? read<T, Use::again>(row_values_[n] + step * teams_) : T(0);
     });
   }
 
@@ -254,21 +251,20 @@ class Walk {
     for (int pack = 0; pack < kPacks; ++pack) update_pack(line, step, pack, along);
     each_of<Totals, Shape::row>([&](auto i, auto n) {
       const T sum = across<op_of(i)>(along[n], lanes_);
-      if (lane() == 0 && step < rows_) row_terms_[n][step * teams_] = sum;
+      constexpr int id = Totals::at[i];
+      if (lane() == 0 && step < steps_[0]) memory_.template terms<id>()[row_terms_ + step * teams_] = sum;
     });
   }
 
   FUSEDOPT_DEVICE void update_pack(const Line& line, int step, int pack, T* along) {
     const Where at = where(step, pack);
     T value[kFirstState + element_streams][W] = {};
-    Pack<T> column[column_streams + 1];
     each_stream([&](auto place, auto stream) { decoded(line.raw[pack][place], stream, value[place]); });
     if (!reads_p && header_.l2 != 0)
       decode(load_pack<W, whole, use>(memory_.row.stream[kParam], dtype(kParam), at.element, at.inside), dtype(kParam),
              value[kParam]);
-    each_of<Streams, Shape::col>([&](auto, auto n) { column[n] = shared_.column[own(pack, n)]; });
 #pragma unroll
-    for (int e = 0; e < W; ++e) update_element(pack, e, whole ? at.inside > 0 : e < at.inside, along, value, column);
+    for (int e = 0; e < W; ++e) update_element(pack, e, whole ? at.inside > 0 : e < at.inside, along, value);
     if constexpr (Kernel::commits) {
       stored(kParam, kParam, at, step, pack, value[kParam]);
       each<Kernel::written>([&](auto i) {
@@ -279,10 +275,10 @@ class Walk {
   }
 
   FUSEDOPT_DEVICE void update_element(int pack, int e, bool inside, T* along,
-                                      T (&value)[kFirstState + element_streams][W], const Pack<T>* column) {
+                                      T (&value)[kFirstState + element_streams][W]) {
     T s[Streams::count + 1], term[Totals::count + 1];
     each_of<Streams, Shape::element>([&](auto i, auto n) { s[i] = value[kFirstState + n][e]; });
-    each_of<Streams, Shape::col>([&](auto i, auto n) { s[i] = column[n].at[e]; });
+    each_of<Streams, Shape::col>([&](auto i, auto n) { s[i] = shared_.column[own(pack, n)].at[e]; });
     T& p = value[kParam][e];
     const T g = header_.gradient_of(value[kGrad][e], p);
     if constexpr (Kernel::commits)
@@ -346,12 +342,12 @@ class Walk {
   const Header<T> header_;
   const int thread_, lanes_, teams_;
   const uint32_t dtypes_;
-  const int64_t pitch_;       // elements from step to step
-  int64_t row_, element_;     // at step 0; rows count through all matrices
-  int rows_, steps_[kPacks];  // of this thread, or of a pack: fewer than the tile's where the matrix ends
+  const int64_t pitch_;    // elements from step to step
+  int64_t row_, element_;  // at step 0; rows count through all matrices
+  int steps_[kPacks];      // of a pack: fewer than the tile's where the matrix ends
   void* stream_[kFirstState + element_streams];
   const T* row_values_[row_uniforms + 1];
-  T* row_terms_[row_sums + 1];
+  int64_t row_terms_;  // place of the first row's
   T uniform_[Uniforms::count + 1];
   Pack<T> down_[column_sums + 1][kPacks];
   T all_[tensor_sums + 1];
