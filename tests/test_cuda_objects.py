@@ -213,11 +213,16 @@ def train(case, weight, grad, backend):
     return buffers, [optimizer.state[p].get(k) for p in params for k in sorted(optimizer.state.get(p, ()))]
 
 
-def tolerance(case, dtype):
-    """How far a sum's order may move a value, in parts of the largest one: each has a few thousand terms."""
+def tolerance(case, dtype, weight):
+    """How far a sum's order may move a value, in parts of the largest one: each has a few thousand terms.
+
+    One element of a half-precision state that is rounded the other way moves a mean over its row.
+    """
     if not case.sums or not dtype.is_floating_point:
         return 0
-    return torch.finfo(dtype).eps * (1 if dtype.itemsize == 2 else 16)
+    if dtype.itemsize == 2:
+        return torch.finfo(dtype).eps
+    return torch.finfo(weight).eps / 8 if weight.itemsize == 2 else 16 * torch.finfo(dtype).eps
 
 
 @pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
@@ -231,7 +236,7 @@ def test_played_kernels_equal_eager(case, dtypes, played):
     clipped = 1e-14 if "max_grad_norm" in case.options and weight == torch.float64 else 0
     for p, q in zip(got + got_states, want + want_states, strict=True):
         largest = q.abs().max().item() if q.numel() else 0
-        torch.testing.assert_close(p, q, rtol=clipped, atol=max(clipped, tolerance(case, q.dtype) * largest))
+        torch.testing.assert_close(p, q, rtol=clipped, atol=max(clipped, tolerance(case, q.dtype, weight) * largest))
 
 
 def test_played_maximum_keeps_nan(played):

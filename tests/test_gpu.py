@@ -81,7 +81,8 @@ def test_matrices_equal_eager_to_rounding(backend, case, dtype):
         if q.dtype == torch.uint8:
             assert (p != q).float().mean() <= 1e-3
             continue
-        tolerance = torch.finfo(q.dtype).eps * (2 if q.dtype.itemsize == 2 else 64)
+        half = dtype.itemsize == 2  # an element of a state that is rounded the other way moves a mean over its row
+        tolerance = torch.finfo(dtype).eps * (2 if q.dtype == dtype else 1 / 8) if half else 64 * torch.finfo(dtype).eps
         far = (p - q).abs() > tolerance * q.abs().max()
         assert far.float().mean() <= (1e-4 if "Lion" in str(case) else 0)
 
