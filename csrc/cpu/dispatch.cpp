@@ -114,7 +114,7 @@ void step_shared(const std::vector<Row>& rows, const MatrixSteps& steps, const S
     for (int phase = 0; phase < steps.count; ++phase) {
       const int64_t pieces = steps.phases[phase].pieces(row);
 #pragma omp for schedule(dynamic)
-      for (int64_t piece = 0; piece < pieces; ++piece) steps.phases[phase].run(work, piece);
+      for (int64_t n = 0; n < pieces; ++n) steps.phases[phase].run_nth(work, n, pieces);
     }
   }
 }
@@ -130,7 +130,7 @@ void step_whole(const std::vector<Row>& rows, const MatrixSteps& steps, const Sc
       const MatrixWork work = work_of(rows[r], steps, scalars, scratch);
       for (int phase = 0; phase < steps.count; ++phase) {
         const int64_t pieces = steps.phases[phase].pieces(rows[r]);
-        for (int64_t piece = 0; piece < pieces; ++piece) steps.phases[phase].run(work, piece);
+        for (int64_t n = 0; n < pieces; ++n) steps.phases[phase].run_nth(work, n, pieces);
       }
     }
   }

@@ -26,6 +26,9 @@ struct MatrixWork {
 struct Phase {
   int64_t (*pieces)(const Row& row);
   void (*run)(const MatrixWork& work, int64_t piece);
+  bool backward;  // from the last piece to the first: the sweep before ended there, so it is in cache
+
+  void run_nth(const MatrixWork& work, int64_t n, int64_t pieces) const { run(work, backward ? pieces - 1 - n : n); }
 };
 
 using StepKernel = void (*)(const Work& work);

@@ -203,9 +203,11 @@ class Phases {
   Phase phase[most] = {};
 
  private:
+  bool backward_ = false;
+
   template <class P>
   constexpr void add() {
-    phase[count++] = {P::pieces, P::run};
+    phase[count++] = {P::pieces, P::run, backward_};
   }
   template <class... Kernel>
   constexpr void list(Kernels<Kernel...>) {
@@ -217,6 +219,7 @@ class Phases {
   constexpr void add_kernel() {
     if constexpr (Kernel::domain == Shape::element) {
       add<SweepPhase<Rule, Kernel, T>>();
+      backward_ = !backward_;
       if constexpr (FinishPhase<Rule, Kernel, T>::needed) add<FinishPhase<Rule, Kernel, T>>();
     } else {
       add<AxisPhase<Rule, Kernel, T>>();
