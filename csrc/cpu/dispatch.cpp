@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <new>
 #include <stdexcept>
 
 #include "isas.h"
+#include "phases.h"
 
 namespace fusedopt {
 
@@ -75,67 +75,6 @@ void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars
   }
 }
 
-// Memory for temporaries and partial sums, uninitialised.
-class Scratch {
- public:
-  Scratch() = default;
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-  ~Scratch() { ::operator delete(memory_, kAlignment); }
-  void* reserve(int64_t bytes) {
-    if (bytes <= size_) return memory_;
-    ::operator delete(memory_, kAlignment);
-    memory_ = ::operator new(bytes, kAlignment);
-    size_ = bytes;
-    return memory_;
-  }
-
- private:
-  static constexpr std::align_val_t kAlignment{64};
-  void* memory_ = nullptr;
-  int64_t size_ = 0;
-};
-
-// From this many elements on a tensor takes all threads, one tensor after another; smaller ones go whole to one thread,
-// so that later phases find them in its cache.
-constexpr int64_t kShared = 1 << 20;
-
-MatrixWork work_of(const Row& row, const MatrixSteps& steps, const Scalars& scalars, Scratch& scratch) {
-  const double* own = scalars.table + static_cast<int64_t>(row.scalars) * scalars.columns;
-  return {row, own, scalars.coefficient, scratch.reserve(steps.scratch(row))};
-}
-
-void step_shared(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads) {
-  Scratch scratch;
-  for (const Row& row : rows) {
-    if (row.numel < kShared) continue;
-    const MatrixWork work = work_of(row, steps, scalars, scratch);
-#pragma omp parallel num_threads(threads)
-    for (int phase = 0; phase < steps.count; ++phase) {
-      const int64_t pieces = steps.phases[phase].pieces(row);
-#pragma omp for schedule(dynamic)
-      for (int64_t n = 0; n < pieces; ++n) steps.phases[phase].run_nth(work, n, pieces);
-    }
-  }
-}
-
-void step_whole(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads) {
-  const int64_t count = static_cast<int64_t>(rows.size());
-#pragma omp parallel num_threads(threads) if (count > 1)
-  {
-    Scratch scratch;
-#pragma omp for schedule(dynamic)
-    for (int64_t r = 0; r < count; ++r) {
-      if (rows[r].numel >= kShared || rows[r].numel == 0) continue;
-      const MatrixWork work = work_of(rows[r], steps, scalars, scratch);
-      for (int phase = 0; phase < steps.count; ++phase) {
-        const int64_t pieces = steps.phases[phase].pieces(rows[r]);
-        for (int64_t n = 0; n < pieces; ++n) steps.phases[phase].run_nth(work, n, pieces);
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads) {
@@ -146,8 +85,7 @@ void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scal
   if (!found)
     throw std::runtime_error("rule '" + rule + "' is not compiled into fusedopt._C; run `make rules` and rebuild");
   const MatrixSteps& steps = fp64 ? found->fp64 : found->fp32;
-  step_shared(table.rows(), steps, scalars, threads);
-  step_whole(table.rows(), steps, scalars, threads);
+  step_matrices(table.rows(), steps, scalars, threads);
 }
 
 double cpu_sum_squares(const Table& table, bool fp64, int threads) {

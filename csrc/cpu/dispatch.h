@@ -12,12 +12,6 @@ namespace fusedopt {
 const Isa& kernels();
 std::vector<std::string> compiled_isas();
 
-// A (rows, columns) float64 table. Every gradient is multiplied by coefficient.
-struct Scalars {
-  const double* table;
-  int columns;
-  double coefficient;
-};
 void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads);
 // The sum of all squared gradients, the same for any number of threads and any ISA.
 double cpu_sum_squares(const Table& table, bool fp64, int threads);

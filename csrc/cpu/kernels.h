@@ -4,6 +4,13 @@
 
 namespace fusedopt {
 
+// A (rows, columns) float64 table. Every gradient is multiplied by coefficient.
+struct Scalars {
+  const double* table;
+  int columns;
+  double coefficient;
+};
+
 // What a kernel steps in one call. Every gradient is multiplied by coefficient.
 struct Work {
   const Row* rows;
@@ -28,7 +35,7 @@ struct Phase {
   void (*run)(const MatrixWork& work, int64_t piece);
   bool backward;  // from the last piece to the first: the sweep before ended there, so it is in cache
 
-  void run_nth(const MatrixWork& work, int64_t n, int64_t pieces) const { run(work, backward ? pieces - 1 - n : n); }
+  int64_t nth(int64_t n, int64_t first, int64_t last) const { return backward ? last - 1 - n : first + n; }
 };
 
 using StepKernel = void (*)(const Work& work);

@@ -83,7 +83,7 @@ struct sm3_i {
       const F col5 = s[0];
       const F eps = k[0];
       const F row4 = k[1];
-      return g * rsqrt(minimum(row4, col5) + eps);
+      return g / sqrt(minimum(row4, col5) + eps);
     }
   };
   using List = Kernels<kernel0, kernel1, kernel2, kernel3>;
@@ -171,7 +171,7 @@ struct sm3_i_momentum {
       const F beta1 = k[1];
       const F rate1 = k[2];
       const F row5 = k[3];
-      const F u = beta1 * m + rate1 * (g * rsqrt(minimum(row5, col6) + eps));
+      const F u = beta1 * m + rate1 * (g / sqrt(minimum(row5, col6) + eps));
       s[0] = u;
       return u;
     }
@@ -208,7 +208,7 @@ struct sm3_ii {
       const F x1 = minimum(r, c) + g * g;
       sum[0] = x1;
       sum[1] = x1;
-      return g * rsqrt(x1 + eps);
+      return g / sqrt(x1 + eps);
     }
   };
   using List = Kernels<kernel0>;
@@ -245,7 +245,7 @@ struct sm3_ii_momentum {
       const F beta1 = k[2];
       const F rate1 = k[3];
       const F x1 = minimum(r, c) + g * g;
-      const F u = beta1 * m + rate1 * (g * rsqrt(x1 + eps));
+      const F u = beta1 * m + rate1 * (g / sqrt(x1 + eps));
       s[0] = u;
       sum[0] = x1;
       sum[1] = x1;

@@ -2,7 +2,7 @@
 
 from typing import Unpack
 
-from ..math import col_max, minimum, row_max, rsqrt, sqrt
+from ..math import col_max, minimum, row_max, sqrt
 from ..matrix import flatten, one_row
 from ..optimizer import Optimizer, Options
 from ..rule import Rule, averaged
@@ -11,13 +11,13 @@ from ..validation import check_non_negative
 
 def sm3_ii(g, p, r, c, eps):
     v = minimum(r, c) + g * g
-    return g * rsqrt(v + eps), row_max(v), col_max(v)
+    return g / sqrt(v + eps), row_max(v), col_max(v)
 
 
 def sm3_i(g, p, r, c, eps):
     r = r + row_max(g * g)
     c = c + col_max(g * g)
-    return g * rsqrt(minimum(r, c) + eps), r, c
+    return g / sqrt(minimum(r, c) + eps), r, c
 
 
 def sm3_vector(g, p, v, eps):
