@@ -27,6 +27,8 @@ OPTIMIZERS = {
     "SM3": ("SM3", {}),
     "Amos": ("Amos", {}),
     "AdamW-nnmf": ("AdamW", {"state_format": "nnmf"}),
+    "CAME": ("CAME", {}),
+    "AdaMini": ("AdaMini", {}),
 }
 TORCH_PATHS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
@@ -79,7 +81,7 @@ def contenders(name, params, backends):
 
 def _swept(kind, options, params):
     """Bytes of gradients and parameters that the rule's sweeps read and write; clipping reads gradients first."""
-    optimizer = getattr(fusedopt, kind)(params, **options)
+    optimizer = getattr(fusedopt, kind)(params, lr=LR, **options)
     total = sum(p.grad.nbytes for p in params) if "max_grad_norm" in options else 0
     for p in params:
         stages = optimizer.layout(optimizer.param_groups[0], p)[0].stages

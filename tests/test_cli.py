@@ -60,6 +60,8 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "SM3": (3, FACTORS),
     "Amos": (4, 2 * 4 * 32),  # gradients for their size and for the update; two values a row
     "AdamW-nnmf": (3, 2 * FACTORS + SIGNS),
+    "CAME": (8, 2 * FACTORS),  # gradients in four sweeps; a momentum
+    "AdaMini": (6, 4 * 32),
 }
 
 
