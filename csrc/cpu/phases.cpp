@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <deque>
 #include <memory>
@@ -22,14 +23,25 @@ struct Release {
   static constexpr std::align_val_t alignment{64};
   void operator()(void* memory) const { ::operator delete(memory, alignment); }
 };
-using Scratch = std::unique_ptr<void, Release>;  // temporaries and partial sums, uninitialised
+using Memory = std::unique_ptr<char, Release>;
 
-Scratch scratch_for(const Row& row, const MatrixSteps& steps) {
-  return Scratch(::operator new(steps.scratch(row), Release::alignment));
-}
+// Memory for temporaries and partial sums, uninitialised, for `count` tensors of those that are shared, or are not.
+class Scratch {
+ public:
+  Scratch(const std::vector<Row>& rows, const MatrixSteps& steps, bool shared, size_t count) {
+    for (const Row& row : rows)
+      if ((row.numel >= kShared) == shared && row.numel > 0) size_ = std::max(size_, steps.scratch(row));
+    memory_.reset(static_cast<char*>(::operator new(size_ * count, Release::alignment)));
+  }
+  void* at(size_t i) const { return memory_.get() + size_ * i; }
 
-MatrixWork work_on(const Row& row, const Scalars& scalars, const Scratch& scratch) {
-  return {row, scalars.table + static_cast<int64_t>(row.scalars) * scalars.columns, scalars.coefficient, scratch.get()};
+ private:
+  int64_t size_ = 0;
+  Memory memory_;
+};
+
+MatrixWork work_on(const Row& row, const Scalars& scalars, void* scratch) {
+  return {row, scalars.table + static_cast<int64_t>(row.scalars) * scalars.columns, scalars.coefficient, scratch};
 }
 
 // One tensor's phases in order, each in pieces, of which every thread has a share.
@@ -38,8 +50,8 @@ class Job {
   Job(const Row& row, const MatrixSteps& steps, const Scalars& scalars, int shares)
       : row_(row), steps_(steps), scalars_(scalars), shares_(shares), next_(shares) {}
 
-  void open() {
-    scratch_ = scratch_for(row_, steps_);
+  void open(void* scratch) {
+    scratch_ = scratch;
     begin(0);
   }
   // Runs a piece of this share, or of any if `steal` or if there are fewer pieces than shares; false if there is none.
@@ -78,10 +90,7 @@ class Job {
     return true;
   }
   void begin(int phase) {
-    if (phase == steps_.count) {
-      scratch_.reset();
-      return finished_.store(true, std::memory_order_release);
-    }
+    if (phase == steps_.count) return finished_.store(true, std::memory_order_release);
     const int64_t pieces = steps_.phases[phase].pieces(row_);
     few_.store(pieces < shares_, std::memory_order_relaxed);
     left_.store(pieces, std::memory_order_relaxed);
@@ -92,14 +101,14 @@ class Job {
   const MatrixSteps& steps_;
   const Scalars& scalars_;
   const int shares_;
-  Scratch scratch_;
+  void* scratch_ = nullptr;
   std::vector<Next> next_;        // of every share
   std::atomic<int64_t> left_{0};  // pieces of the phase that are not done
   std::atomic<bool> few_{false}, finished_{false};
 };
 
 // A thread's own pieces first, of the oldest tensor; then a new tensor; then other threads' pieces; then it waits.
-void take_part(std::deque<Job>& jobs, std::atomic<size_t>& opened, int share) {
+void take_part(std::deque<Job>& jobs, std::atomic<size_t>& opened, const Scratch& scratch, int share) {
   for (size_t first = 0; first < jobs.size();) {
     if (jobs[first].finished()) {
       ++first;
@@ -111,7 +120,7 @@ void take_part(std::deque<Job>& jobs, std::atomic<size_t>& opened, int share) {
       for (size_t i = first; i < end && !ran; ++i) ran = jobs[i].run_one(share, steal);
       if (ran) break;
       if (end < jobs.size() && end < first + kOpen && opened.compare_exchange_strong(end, end + 1)) {
-        jobs[end].open();
+        jobs[end].open(scratch.at(end % kOpen));  // its last owner is finished
         ran = true;
         break;
       }
@@ -123,8 +132,7 @@ void take_part(std::deque<Job>& jobs, std::atomic<size_t>& opened, int share) {
 }
 
 // All phases on the calling thread.
-void step_whole(const Row& row, const MatrixSteps& steps, const Scalars& scalars) {
-  const Scratch scratch = scratch_for(row, steps);
+void step_whole(const Row& row, const MatrixSteps& steps, const Scalars& scalars, void* scratch) {
   const MatrixWork work = work_on(row, scalars, scratch);
   for (const Phase* phase = steps.phases; phase != steps.phases + steps.count; ++phase)
     for (int64_t n = 0, pieces = phase->pieces(row); n < pieces; ++n) phase->run(work, phase->nth(n, 0, pieces));
@@ -137,13 +145,15 @@ void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const
   for (const Row& row : rows)
     if (row.numel >= kShared) jobs.emplace_back(row, steps, scalars, threads);
   std::atomic<size_t> opened{0};
+  const Scratch scratch(rows, steps, true, kOpen);
   const int64_t count = static_cast<int64_t>(rows.size());
 #pragma omp parallel num_threads(threads) if (count > 1 || !jobs.empty())
   {
-    take_part(jobs, opened, omp_get_thread_num());
+    take_part(jobs, opened, scratch, omp_get_thread_num());
+    const Scratch own(rows, steps, false, 1);
 #pragma omp for schedule(dynamic)
     for (int64_t r = 0; r < count; ++r)
-      if (rows[r].numel > 0 && rows[r].numel < kShared) step_whole(rows[r], steps, scalars);
+      if (rows[r].numel > 0 && rows[r].numel < kShared) step_whole(rows[r], steps, scalars, own.at(0));
   }
 }
 
