@@ -21,4 +21,5 @@ fi
 for dtype in fp32 bf16; do
   "$python" -P -m fusedopt bench --device cuda --dtype "$dtype" --models gpt2 tiny --json "$out/gpu_$dtype.json"
 done
+"$python" -P -m fusedopt bench --device cuda --memory --models gpt2 --json "$out/gpu_memory.json"
 exit "$status"

@@ -4,6 +4,8 @@ Layers, from the paper to the machine:
 
 - ``math``: the vocabulary of rules
 - ``rule``, ``rules/``: one file per paper, the maths as plain functions and the classes that users construct
+- ``trace``, ``stages``: a rule's formulas, sorted into sweeps and loops over row and column values
+- ``matrix``, ``nnmf``, ``bits``: how a rule sees a parameter, and rank-1 state
 - ``modifiers``: building blocks around a rule
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
