@@ -50,13 +50,14 @@ class CAME(Optimizer):
 
     ``eps`` is added to the squared gradient and to the squared distance; both must be above zero, as nothing else
     keeps the factors from it. ``clip_threshold`` bounds the update's root mean square: without bias correction, the
-    first update would otherwise be ``1 / sqrt(1 - betas[1])`` times too large. Weight decay is decoupled.
+    first update would otherwise be ``1 / sqrt(1 - betas[1])`` times too large. Weight decay is decoupled. The authors leave
+    ``lr`` without a default; 2e-4 is that of their examples.
     """
 
     def __init__(
         self,
         params,
-        lr,
+        lr=2e-4,
         betas=(0.9, 0.999, 0.9999),
         eps=(1e-30, 1e-16),
         clip_threshold=1.0,
