@@ -50,8 +50,8 @@ class CAME(Optimizer):
 
     ``eps`` is added to the squared gradient and to the squared distance; both must be above zero, as nothing else
     keeps the factors from it. ``clip_threshold`` bounds the update's root mean square: without bias correction, the
-    first update would otherwise be ``1 / sqrt(1 - betas[1])`` times too large. Weight decay is decoupled. The authors leave
-    ``lr`` without a default; 2e-4 is that of their examples.
+    first update would otherwise be ``1 / sqrt(1 - betas[1])`` times too large. Weight decay is decoupled. The
+    authors give ``lr`` no default; 2e-4 is that of their examples.
     """
 
     def __init__(
