@@ -30,12 +30,14 @@ class Stages:
 
     def __init__(self, rule):
         shapes = dict(zip(rule.state_parameters, rule.shapes.values(), strict=True))
-        inputs, (self.direction, *self.new) = trace(rule.update, shapes | dict.fromkeys(rule.scalars, "scalar"))
+        inputs, (self.direction, *new) = trace(rule.update, shapes | dict.fromkeys(rule.scalars, "scalar"))
         self.inputs = list(inputs.values())
         self.states, self.scalars = self.inputs[2 : 2 + len(rule.states)], self.inputs[2 + len(rule.states) :]
-        shapes = [state.shape for state in self.states], [new.shape for new in self.new]
+        shapes = [state.shape for state in self.states], [x.shape for x in new]
         if not _fit(*shapes):
             raise TypeError(f"rule {rule.name} has states of shapes {shapes[0]} and returns new ones of {shapes[1]}")
+        pairs = zip(self.states, new, strict=True)
+        self.new = [_copied(x) if x in self.inputs and x is not state else x for state, x in pairs]
         self.names = {new: f"new_{state.name}" for state, new in zip(self.states, self.new, strict=True)}
         self.names[self.direction] = "u"
         self.kernels = self._scheduled(rule)
@@ -96,6 +98,11 @@ class Stages:
         written, loads = self.written(kernel), [x for x in self.loads(kernel) if x not in self.inputs[:2]]
         streams = written + [x for x in loads if x.shape in lanes and x not in written]
         return streams, [x for x in loads if x not in streams]
+
+
+def _copied(value):
+    """An input as a value of its own: states that take each other's place would be overwritten before they are read."""
+    return Value.of(lambda x: x, value)
 
 
 def _fit(states, new):

@@ -209,6 +209,16 @@ def test_literals_have_no_shape():
     assert (result.shape, result.used()) == ("scalar", [])
 
 
+def exchanged(g, p, r, s):
+    return g * row_mean(g * g), s, r
+
+
+def test_states_that_change_places_pass_through_scratch():
+    stages = Rule(exchanged, {"first": "row", "second": "row"}).stages
+    assert not set(stages.new) & set(stages.inputs)
+    assert set(stages.new) <= set(stages.temporaries)
+
+
 # --- refused ---
 
 
