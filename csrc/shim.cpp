@@ -22,7 +22,7 @@ struct Shim {
   int (*device_type)(Handle, int32_t*);
   int (*device_index)(Handle, int32_t*);
   int (*destroy)(Handle);
-  int32_t float32, bfloat16, float16, float64, uint8, strided, cpu;
+  int32_t float32, bfloat16, float16, float64, uint8, int8, int16, strided, cpu;
 
   Shim() {
     library_ = dlopen("libtorch_cpu.so", RTLD_LAZY | RTLD_NOLOAD);
@@ -41,12 +41,15 @@ struct Shim {
     constant(float16, "aoti_torch_dtype_float16");
     constant(float64, "aoti_torch_dtype_float64");
     constant(uint8, "aoti_torch_dtype_uint8");
+    constant(int8, "aoti_torch_dtype_int8");
+    constant(int16, "aoti_torch_dtype_int16");
     constant(strided, "aoti_torch_layout_strided");
     constant(cpu, "aoti_torch_device_type_cpu");
   }
 
   DLDataType dlpack(int32_t type) const {
     if (type == uint8) return {kDLUInt, 8, 1};
+    if (type == int8 || type == int16) return {kDLInt, static_cast<uint8_t>(type == int8 ? 8 : 16), 1};
     const int bits = type == float32 ? 32 : type == float64 ? 64 : type == bfloat16 || type == float16 ? 16 : 0;
     return {static_cast<uint8_t>(type == bfloat16 ? kDLBfloat : kDLFloat), static_cast<uint8_t>(bits), 1};
   }

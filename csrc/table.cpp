@@ -1,5 +1,7 @@
 #include "table.h"
 
+#include <pybind11/stl.h>
+
 #include <algorithm>
 
 #include "shim.h"
@@ -26,11 +28,35 @@ bool is_negated(PyObject* tensor) {
 }
 
 // Statistics have the dtype that their parameter is computed in.
-bool is_arithmetic(const DLDataType& found, const Row& row, DType& dtype) {
-  return is_supported(found, dtype) && dtype == (row.dtype(kParam) == kFloat64 ? kFloat64 : kFloat32);
+bool is_arithmetic(const DLDataType& found, const Row& row, Codec& dtype) {
+  return is_supported(found, dtype) && dtype == (row.codec(kParam) == kFloat64 ? kFloat64 : kFloat32);
 }
 
 PyObject* or_null(py::handle object) { return object.is_none() ? nullptr : object.ptr(); }
+
+// How the tensors of a codec are stored: the one that has the parameter's shape, and the one on the side.
+struct Storage {
+  DLDataType main, side;
+};
+Storage storage(Codec codec) {
+  constexpr DLDataType fp32{kDLFloat, 32, 1}, fp16{kDLFloat, 16, 1}, bf16{kDLBfloat, 16, 1},
+      none{kDLOpaqueHandle, 0, 0};
+  constexpr DLDataType int8{kDLInt, 8, 1}, int16{kDLInt, 16, 1}, uint8{kDLUInt, 8, 1};
+  switch (codec) {
+    case kSigned8: return {int8, fp32};
+    case kPositive8:
+    case kPositive8Stochastic: return {uint8, fp32};
+    case kBFloat16Stochastic: return {bf16, none};
+    case kFloat16Stochastic: return {fp16, none};
+    case kBFloat16Kahan: return {bf16, bf16};
+    case kFloat16Kahan: return {fp16, fp16};
+    case kSplit24: return {bf16, int8};
+    case kSplit32: return {bf16, int16};
+    default: return {none, none};
+  }
+}
+bool same(const DLDataType& a, const DLDataType& b) { return a.code == b.code && a.bits == b.bits; }
+bool has_side(Codec codec) { return storage(codec).side.bits != 0; }
 
 }  // namespace
 
@@ -43,9 +69,11 @@ Table::Table(const py::list& entries, const py::tuple& keys, const std::vector<i
   for (py::handle item : entries) {
     auto entry = py::reinterpret_borrow<py::tuple>(item);
     const auto [rows, cols] = entry[5].cast<std::pair<int64_t, int64_t>>();
-    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr(), rows, cols});
+    entries_.push_back({entry[0].ptr(), or_null(entry[1]), or_null(entry[2]), entry[3].ptr(), rows, cols,
+                        entry[6].cast<std::vector<int>>(), entry[7].ptr()});
     rows_.push_back({});
     rows_.back().scalars = entry[4].cast<int32_t>();
+    rows_.back().seed = entry[8].cast<uint32_t>();
   }
   footprints_.resize(entries_.size() * tensors_per_entry());
 }
@@ -86,8 +114,8 @@ bool Table::is_as_before(PyObject* tensor) {
   return true;
 }
 
-bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, DType& dtype) {
-  if (kind == kElement) return is_supported(state.dtype, dtype) && same_layout(p, state);
+bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, Codec& codec) {
+  if (kind == kElement) return is_supported(state.dtype, codec) && same_layout(p, state);
   if (!is_contiguous(state) || state.device.device_type != p.device.device_type ||
       state.device.device_id != p.device.device_id)
     return false;
@@ -96,15 +124,16 @@ bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const 
       row.numel, matrices * row.rows * ((row.cols + 7) / 8), matrices * row.rows, matrices * row.cols, matrices,
       1};  // as Kind counts
   if (row.numel > 0 && count(state) != counts[kind]) return false;
-  if (kind != kSign) return is_arithmetic(state.dtype, row, dtype);
-  dtype = kBits;
+  if (kind != kSign) return is_arithmetic(state.dtype, row, codec);
+  codec = kBits;
   return state.dtype.code == kDLUInt && state.dtype.bits == 8;
 }
 
 bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   DLTensor p, other;
-  DType dtype;
-  if (!view(entry.param, p) || !is_supported(p.dtype, dtype) || !is_dense(p)) return false;
+  Codec codec;
+  const auto set = [](Row& of, int stream, Codec codec) { of.codecs |= uint64_t{codec} << (8 * stream); };
+  if (!view(entry.param, p) || !is_supported(p.dtype, codec) || !is_dense(p)) return false;
   const uint64_t layout = layout_hash(p);
   const bool laid_out_as_before = planned_ && layout == entry.layout;
   if (sees_matrices_ && (!is_contiguous(p) || (planned_ && !laid_out_as_before))) return false;
@@ -113,35 +142,69 @@ bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   now.numel = count(p);
   now.rows = sees_matrices_ ? entry.rows : 1;
   now.cols = sees_matrices_ ? entry.cols : now.numel;
-  now.dtypes = dtype << (4 * kParam);
+  now.codecs = 0;
+  if (entry.codecs[0] >= 0 && !same(p.dtype, storage(static_cast<Codec>(entry.codecs[0])).main)) return false;
+  set(now, kParam, entry.codecs[0] < 0 ? codec : static_cast<Codec>(entry.codecs[0]));
   auto object = py::reinterpret_steal<py::object>(entry.grad ? py::handle(entry.grad).inc_ref().ptr()
                                                              : PyObject_GetAttr(entry.param, grad_name()));
   if (!object || object.is_none() || !view(object.ptr(), other, true)) return PyErr_Clear(), false;
-  if (!is_supported(other.dtype, dtype) || !same_layout(p, other)) return false;
+  if (!is_supported(other.dtype, codec) || !same_layout(p, other)) return false;
   if (now.numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
-  now.dtypes |= dtype;
+  set(now, kGrad, codec);
   now.stream[kGrad] = data(other);
   now.stream[kParam] = data(p);
-  for (size_t s = 0; s < kinds_.size(); ++s) {
-    PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItemWithError(entry.record, keys_[s]);
-    if (state && laid_out_as_before && is_as_before(state)) {
-      now.dtypes |= row.dtype(kFirstState + s) << (4 * (kFirstState + s));
-      continue;
-    }
-    if (!state || !view(state, other)) return PyErr_Clear(), false;
-    if (!is_state(other, kinds_[s], p, now, dtype)) return false;
-    now.dtypes |= dtype << (4 * (kFirstState + s));
-    now.stream[kFirstState + s] = data(other);
-  }
-  if (planned_ && (row.numel != now.numel || row.dtypes != now.dtypes)) return false;
+  if (!read_side(entry, kParam, p, now)) return PyErr_Clear(), false;
+  for (size_t s = 0; s < kinds_.size(); ++s)
+    if (!read_state(entry, s, p, laid_out_as_before, row, now)) return PyErr_Clear(), false;
+  if (planned_ && (row.numel != now.numel || row.codecs != now.codecs)) return false;
   row = now;
   return !counts_steps_ || steps.empty() || read_step(entry, steps[row.scalars]);
+}
+
+bool Table::read_state(const Entry& entry, size_t s, const DLTensor& p, bool laid_out_as_before, const Row& before,
+                       Row& row) {
+  const int stream = kFirstState + static_cast<int>(s), planned = entry.codecs[1 + s];
+  PyObject* state = entry.states ? PyList_GetItem(entry.states, s) : PyDict_GetItemWithError(entry.record, keys_[s]);
+  DLTensor other;
+  Codec codec;
+  if (state && laid_out_as_before && is_as_before(state)) {
+    codec = before.codec(stream);
+  } else {
+    if (!state || !view(state, other)) return false;
+    if (planned < 0 && !is_state(other, kinds_[s], p, row, codec)) return false;
+    if (planned >= 0) {
+      codec = static_cast<Codec>(planned);
+      if (!same(other.dtype, storage(codec).main) || !same_layout(p, other)) return false;
+    }
+    row.stream[stream] = data(other);
+  }
+  row.codecs |= uint64_t{codec} << (8 * stream);
+  return read_side(entry, stream, p, row);
+}
+
+bool Table::read_side(const Entry& entry, int stream, const DLTensor& p, Row& row) {
+  const Codec codec = row.codec(stream);
+  if (!has_side(codec)) return true;
+  PyObject* side = PyList_GetItem(entry.sides, stream - kParam);
+  if (side && PyUnicode_Check(side)) side = PyDict_GetItemWithError(entry.record, side);
+  DLTensor other;
+  if (!side || !view(side, other) || !same(other.dtype, storage(codec).side)) return false;
+  if (other.device.device_type != p.device.device_type || other.device.device_id != p.device.device_id) return false;
+  if (is_scaled(codec)) {
+    const int64_t matrices = row.numel / std::max<int64_t>(1, row.rows * row.cols);
+    const int64_t blocks = matrices * row.rows * ((row.cols + kBlock8 - 1) / kBlock8);
+    if (!is_contiguous(other) || count(other) != blocks) return false;
+  } else if (!same_layout(p, other)) {
+    return false;
+  }
+  row.side[stream] = data(other);
+  return true;
 }
 
 bool Table::read_step(Entry& entry, double expected) {
   PyObject* step = PyDict_GetItemWithError(entry.record, keys_.back());
   DLTensor view;
-  DType dtype;
+  Codec dtype;
   if (step && planned_ && is_as_before(step)) return count_of(entry) == expected;
   if (!step || !this->view(step, view) || view.device.device_type != kDLCPU || count(view) != 1) return false;
   if (!is_supported(view.dtype, dtype) || (dtype != kFloat32 && dtype != kFloat64)) return false;

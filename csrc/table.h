@@ -14,7 +14,8 @@ namespace fusedopt {
 class Table {
  public:
   // entries: tuples (param, grad or None for param.grad, states or None to look up keys in record, record, scalar row,
-  // (rows, columns) of its matrices). kinds: what each state is, as Kind counts them.
+  // (rows, columns) of its matrices, codecs of parameter and states or -1 to go by their dtype, their tensors on the
+  // side as keys of the record, tensors or None, seed). kinds: what each state is, as Kind counts them.
   Table(const pybind11::list& entries, const pybind11::tuple& keys, const std::vector<int>& kinds, bool sees_matrices,
         bool counts_steps);
   ~Table();
@@ -36,6 +37,8 @@ class Table {
   struct Entry {
     PyObject *param, *grad, *states, *record;
     int64_t rows, cols;
+    std::vector<int> codecs;  // of parameter and states; negative for those that go by their dtype
+    PyObject* sides;
     uint64_t layout = 0;  // of the parameter
     void* step = nullptr;
     bool step_is_double = false;
@@ -49,15 +52,19 @@ class Table {
     const void* address = nullptr;
     DLDataType dtype = {};
   };
-  size_t tensors_per_entry() const { return keys_.size() + kFirstState; }  // gradient, parameter, states, step count
+  // Gradient, parameter, states, step count, and what stands beside parameter and states.
+  size_t tensors_per_entry() const { return 2 * keys_.size() + kFirstState; }
   void prefetch(size_t entry) const;
   bool view(PyObject* tensor, DLTensor& view, bool maybe_sparse = false);
   // Whether a state or step count is the object that it was, with memory and dtype as they were: then its layout is
   // too.
   bool is_as_before(PyObject* tensor);
   // Whether a tensor is what a state of this kind must be; gives its dtype.
-  static bool is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, DType& dtype);
+  static bool is_state(const DLTensor& state, Kind kind, const DLTensor& p, const Row& row, Codec& codec);
   bool read(Entry& entry, Row& row, const std::vector<double>& steps);
+  bool read_state(const Entry& entry, size_t state, const DLTensor& p, bool laid_out_as_before, const Row& before,
+                  Row& row);
+  bool read_side(const Entry& entry, int stream, const DLTensor& p, Row& row);
   bool read_step(Entry& entry, double expected);
   static double count_of(const Entry& entry);
   void split();

@@ -40,7 +40,7 @@ bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse) {
   return false;
 }
 
-bool is_supported(const DLDataType& dtype, DType& out) {
+bool is_supported(const DLDataType& dtype, Codec& out) {
   if (dtype.lanes != 1) return false;
   if (dtype.code == kDLBfloat && dtype.bits == 16) return out = kBFloat16, true;
   if (dtype.code != kDLFloat) return false;

@@ -12,7 +12,7 @@ namespace fusedopt {
 // a sparse tensor is asked for its address.
 bool view_tensor(PyObject* tensor, DLTensor& view, bool maybe_sparse = false);
 
-bool is_supported(const DLDataType& dtype, DType& out);
+bool is_supported(const DLDataType& dtype, Codec& out);
 int64_t count(const DLTensor& view);
 bool is_contiguous(const DLTensor& view);
 // Whether the tensor fills its memory without gaps or overlaps, in any order of its dimensions.

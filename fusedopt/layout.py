@@ -31,24 +31,27 @@ def is_regular(p, *others, row_major=False):
 class Staged:
     """Dense stand-ins for one parameter's tensors; ``write_back`` returns their values after the step."""
 
-    originals: list[torch.Tensor]  # the parameter and its states
+    originals: list[torch.Tensor | None]  # the parameter, its residual and its states
     param: torch.Tensor
+    residual: torch.Tensor | None
     grad: torch.Tensor
     states: list[torch.Tensor]
 
     @classmethod
-    def of(cls, p, grad, states, row_major):
-        """Copies ``p``, ``grad`` and the states of the same shape; statistics are dense and stay as they are."""
+    def of(cls, p, grad, states, residual, row_major):
+        """Copies what has the shape of ``p``; statistics are dense and stay as they are."""
         order = torch.contiguous_format if row_major else torch.preserve_format
         dense = torch.empty_like(p, memory_format=order)
-        param, grad, *copies = (_like(dense, t) for t in (p, grad, *states))
-        return cls([p, *states], param, grad, copies)
+        param, residual_, grad, *copies = (_like(dense, t) for t in (p, residual, grad, *states))
+        return cls([p, residual, *states], param, residual_, grad, copies)
 
     def write_back(self):
-        for original, copy in zip(self.originals, (self.param, *self.states), strict=True):
-            if copy is not original:
+        for original, copy in zip(self.originals, (self.param, self.residual, *self.states), strict=True):
+            if original is not None and copy is not original:
                 original.copy_(copy)
 
 
 def _like(dense, tensor):
-    return torch.empty_like(dense, dtype=tensor.dtype).copy_(tensor) if tensor.shape == dense.shape else tensor
+    if tensor is None or tensor.shape != dense.shape:
+        return tensor
+    return torch.empty_like(dense, dtype=tensor.dtype).copy_(tensor)

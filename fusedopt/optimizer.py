@@ -1,13 +1,13 @@
 """The base class of all optimizers: hyper-parameters, state and checkpoints. The maths lives in ``rules/``."""
 
-from typing import TypedDict
+from typing import ClassVar, TypedDict
 
 import torch
 
 from . import nnmf, state
 from .matrix import one_row, square
 from .planner import Program
-from .validation import check_lr, check_non_negative, check_options
+from .validation import check_lr, check_non_negative, check_options, check_weight_format
 
 DEFAULTS = {
     "maximize": False,
@@ -19,6 +19,8 @@ DEFAULTS = {
     "cautious": False,
     "max_grad_norm": None,
     "state_format": "param",
+    "state_rounding": "stochastic",
+    "weight_format": "plain",
 }
 
 
@@ -33,8 +35,15 @@ class Options(TypedDict, total=False):
     ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the
     gradient.
     ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
-    without writing them back. ``state_format`` is the dtype of new state: ``"param"`` (the parameter's, as torch),
-    ``"fp32"`` or ``"bf16"``, or ``"nnmf"`` for matrices of rank 1 and sign bits (:mod:`fusedopt.nnmf`).
+    without writing them back.
+
+    Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
+    ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), or ``"nnmf"`` for matrices
+    of rank 1 and sign bits (:mod:`fusedopt.nnmf`). ``state_rounding`` is how second moments are rounded to ``"8bit"``
+    and ``"bf16"``: ``"stochastic"``, or ``"nearest"``, in which they cannot decay. ``weight_format`` is how 16-bit
+    weights keep what rounding would take: ``"plain"`` (not at all), ``"stochastic"``, ``"kahan"`` (2 bytes more),
+    ``"split24"`` (1 byte more) or ``"split32"`` (2 bytes more; equal to float32 weights, bit for bit); the splits are
+    for bfloat16. Weights of 32 bits and more are plain in any case.
     """
 
     maximize: bool
@@ -46,6 +55,8 @@ class Options(TypedDict, total=False):
     cautious: bool
     max_grad_norm: float | None
     state_format: str
+    state_rounding: str
+    weight_format: str
 
 
 class Optimizer(torch.optim.Optimizer):
@@ -56,13 +67,14 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     counts_steps = True
+    presets: ClassVar[dict] = {}  # options in which a class differs from its parent
     _program: Program | None = None  # remade on demand, so pickling and copying may drop it
 
     def __init__(self, params, options, **hyperparameters):
         unknown = options.keys() - DEFAULTS.keys()
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
-        defaults = {**hyperparameters, **DEFAULTS, **options}
+        defaults = {**hyperparameters, **DEFAULTS, **self.presets, **options}
         self._check(defaults)
         super().__init__(params, defaults)
 
@@ -136,6 +148,7 @@ class Optimizer(torch.optim.Optimizer):
         super().add_param_group(param_group)
         for p in self.param_groups[-1]["params"]:
             self.layout(self.param_groups[-1], p)  # raises if a rule and a state format do not fit
+            check_weight_format(self.param_groups[-1], p)
         self._program = None
 
     def load_state_dict(self, state_dict):

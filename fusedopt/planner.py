@@ -10,11 +10,12 @@ import torch
 
 from . import backends
 from .backends import native
+from .codecs import Codec
 from .layout import Staged, is_regular
 from .matrix import Matrix
 from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
-from .state import arithmetic, record_of
+from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
 from .validation import check_gradient, check_options, check_parameter, check_state
 
 
@@ -28,8 +29,10 @@ class Entry:
     owner: torch.Tensor
     record: dict
     keys: tuple[str, ...]
+    codecs: list[Codec | None]  # of the parameter, then of the states; None for what is stored as plain numbers
     matrix: Matrix
     steps: float  # taken when planned
+    seed: int  # the parameter's place in the optimizer
     staged: Staged | None
     row: int = 0
 
@@ -44,6 +47,17 @@ class Entry:
     @property
     def states(self):
         return self.staged.states if self.staged else [self.record[key] for key in self.keys]
+
+    @property
+    def side_keys(self):
+        """Where in the record stands what the codecs keep on the side; None for those that keep nothing."""
+        keys = (RESIDUAL, *map(scale_key, self.keys))
+        return [key if codec and codec.side else None for key, codec in zip(keys, self.codecs, strict=True)]
+
+    @property
+    def sides(self):
+        sides = [key and self.record[key] for key in self.side_keys]
+        return [self.staged.residual if self.staged else sides[0], *sides[1:]]
 
 
 @dataclass
@@ -128,6 +142,8 @@ class Member:
     param: torch.Tensor
     group: int
     label: str
+    seed: int
+    counts_steps: bool
     rule: Rule
     matrix: Matrix
 
@@ -157,20 +173,25 @@ def _roster(optimizer):
             if p.grad is None:
                 idle.append(p)
                 continue
-            members.append(Member(p, index, label, *optimizer.layout(group, p)))
+            rule, matrix = optimizer.layout(group, p)
+            counts_steps = optimizer.counts_steps or draws(rule, p, group)
+            members.append(Member(p, index, label, position - 1, counts_steps, rule, matrix))
             members[-1].check(optimizer)
     return members, idle
 
 
 def _entry(optimizer, member):
-    p, rule, matrix = member.param, member.rule, member.matrix
-    keeps_state = rule.states or optimizer.counts_steps
+    p, rule, group = member.param, member.rule, optimizer.param_groups[member.group]
+    weight = weight_codec(p, group)
+    keeps_state = rule.states or member.counts_steps or weight
     record, steps = record_of(optimizer, member) if keeps_state else ({}, 0.0)
     states = {name: record[name] for name in rule.states}
+    codecs = [weight, *(state_codec(record, name, kind, group) for name, kind in rule.states.items())]
     elements = [state for name, state in states.items() if state.shape == p.shape and rule.shapes[name] == "element"]
+    residual = record[RESIDUAL] if weight and weight.side else None
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
-    staged = None if regular else Staged.of(p, p.grad, list(states.values()), rule.sees_matrices)
-    return Entry(p, record, tuple(rule.states), matrix, steps, staged)
+    staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
+    return Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
 
 
 def _engines(optimizer, entries):
@@ -180,7 +201,7 @@ def _engines(optimizer, entries):
         group = optimizer.param_groups[member.group]
         dtype = arithmetic(p)
         capturable = group["capturable"] and p.device.type != "cpu"
-        key = (rule.name, p.device, dtype, capturable)
-        bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, optimizer.counts_steps, capturable))
+        key = (rule.name, p.device, dtype, member.counts_steps, capturable)
+        bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
     return [backends.engine_for(bucket) for bucket in buckets.values()]

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 # The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
-HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious")
+HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious", "step")
 
 
 PLAIN = {float, int, bool, str, type(None)}
@@ -42,6 +42,7 @@ def scalar_row(optimizer, rule, row, t):
         "l2": 0.0 if decoupled else weight_decay,
         "gradient_sign": -1.0 if group["maximize"] else 1.0,
         "cautious": float(group["cautious"]),
+        "step": t,  # the key of random numbers
         **optimizer.scalars(group, t),
         **row.constants,
     }

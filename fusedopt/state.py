@@ -4,14 +4,23 @@ import copy
 
 import torch
 
+from . import codecs
 from .rule import KINDS
 
-FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "nnmf": None}
+FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "8bit": torch.uint8, "nnmf": None}
+WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
+ROUNDINGS = ("stochastic", "nearest")
+RESIDUAL = "weight_residual"  # key of what a weight's codec keeps on the side
 
 
 def arithmetic(p):
     """The dtype of all arithmetic on ``p``, and of statistics that are kept exactly."""
     return torch.float64 if p.dtype == torch.float64 else torch.float32
+
+
+def scale_key(name):
+    """Where the scales of state ``name`` stand, if it is kept in eight bits."""
+    return f"{name}_scale"
 
 
 def record_of(optimizer, member):
@@ -22,35 +31,69 @@ def record_of(optimizer, member):
     p, rule, group = member.param, member.rule, optimizer.param_groups[member.group]
     known = optimizer.state.get(p, {})
     record = dict(known)
-    if optimizer.counts_steps:
-        record["step"] = _step_count(known.get("step", 0), p.device if group["capturable"] else torch.device("cpu"))
     missing = [name for name in rule.states if record.get(name) is None]
+    if member.counts_steps:
+        taken = 0 if optimizer.counts_steps or missing else 1
+        record["step"] = _step_count(known.get("step", taken), p.device if group["capturable"] else torch.device("cpu"))
     for name, kind in rule.states.items():
         if name in missing:
-            record[name] = _new(kind, member, group["state_format"])
+            record |= _new(name, kind, member, group)
         elif kind not in ROUNDED:
             record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
             if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
                 record[name] = record[name].contiguous()
-    steps = float(record["step"]) if optimizer.counts_steps else float(not missing)
+    weight = weight_codec(p, group)
+    if weight and weight.side and record.get(RESIDUAL) is None:
+        record[RESIDUAL] = torch.zeros_like(p, dtype=weight.side, memory_format=torch.preserve_format)
+    steps = float(record["step"]) if member.counts_steps else float(not missing)
     complete = all(known.get(name) is value for name, value in record.items())
     return (known if complete else record), steps
 
 
 ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer bits than they are computed in
+CODES = {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8_STOCHASTIC}  # a bound would drift when it is rounded
+
+
+def draws(rule, p, group):
+    """Whether a step rounds by chance, and so must be counted for its random numbers."""
+    weight = weight_codec(p, group)
+    rounds = group["state_rounding"] == "stochastic" and group["state_format"] in ("8bit", "bf16")
+    return bool(weight and weight.by_chance) or (rounds and "positive" in rule.states.values())
+
+
+def weight_codec(p, group):
+    """How a 16-bit weight keeps what rounding would take; None for weights stored as they are."""
+    if group["weight_format"] == "plain" or p.dtype not in (torch.bfloat16, torch.float16):
+        return None
+    return codecs.WEIGHTS[group["weight_format"], p.dtype]
+
+
+def state_codec(record, name, kind, group):
+    """The codec that a state is in, whatever the group asks for now; None for plain floats."""
+    if scale_key(name) in record:
+        nearest = kind == "positive" and group["state_rounding"] == "nearest"
+        return codecs.POSITIVE8 if nearest else CODES[kind]
+    by_chance = (group["state_format"], group["state_rounding"], kind) == ("bf16", "stochastic", "positive")
+    return codecs.BFLOAT16_STOCHASTIC if by_chance and record[name].dtype == torch.bfloat16 else None
 
 
 def _dtype(kind, p):
     return torch.uint8 if kind == "sign" else arithmetic(p)
 
 
-def _new(kind, member, format):
-    p = member.param
+def _new(name, kind, member, group):
+    """Zeros for a state, and scales for those in eight bits."""
+    p, format = member.param, group["state_format"]
     if KINDS[kind] != "element" or kind == "sign":
-        return torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)
-    rounded = kind in ROUNDED and format != "nnmf"  # a parameter too long for factors keeps its states exactly
+        return {name: torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)}
+    if format == "8bit" and kind in CODES:
+        order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
+        blocks = codecs.block_count(p.numel(), member.matrix.cols)
+        codes = torch.zeros_like(p, dtype=CODES[kind].main, memory_format=order)
+        return {name: codes, scale_key(name): torch.zeros(blocks, dtype=torch.float32, device=p.device)}
+    rounded = kind in ROUNDED and format not in ("nnmf", "8bit")  # what does not fit such a format is kept exactly
     dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
-    return torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)
+    return {name: torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)}
 
 
 def _step_count(step, device):

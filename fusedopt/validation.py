@@ -2,7 +2,8 @@
 
 import torch
 
-from .state import FORMATS
+from . import codecs
+from .state import CODES, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, scale_key, weight_codec
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -36,10 +37,22 @@ def check_betas(betas, foreach=None, capturable=False):
 
 def check_options(group):
     """Options that a group may set for itself."""
-    if group["state_format"] not in FORMATS:
-        raise ValueError(f"Invalid state_format: {group['state_format']!r}; choose from {', '.join(FORMATS)}")
+    choices = {"state_format": FORMATS, "state_rounding": ROUNDINGS, "weight_format": WEIGHT_FORMATS}
+    for option, names in choices.items():
+        if group[option] not in names:
+            raise ValueError(f"Invalid {option}: {group[option]!r}; choose from {', '.join(names)}")
     if group["max_grad_norm"] is not None and not group["max_grad_norm"] > 0:
         raise ValueError(f"Invalid max_grad_norm: {group['max_grad_norm']}; it must be positive, or None")
+
+
+def check_weight_format(group, p):
+    """Refuses a split of float16, whose exponents do not reach float32's."""
+    name = group["weight_format"]
+    if p.dtype == torch.float16 and name != "plain" and (name, p.dtype) not in codecs.WEIGHTS:
+        raise ValueError(
+            f"weight_format={name!r} needs bfloat16 weights, but a parameter is float16; "
+            "choose 'kahan' or 'stochastic', or convert the model to bfloat16"
+        )
 
 
 def check_parameter(optimizer, p, label):
@@ -88,18 +101,29 @@ def check_state(optimizer, member, state):
             "set it with state['step'] = torch.tensor(float(n))"
         )
     for key, kind in member.rule.states.items():
-        value, shape = state.get(key), member.matrix.shape(kind, p)
-        if value is None:
-            continue
-        dtypes, what = ((torch.uint8,), "uint8") if kind == "sign" else (FLOATING, "floating")
-        if not isinstance(value, torch.Tensor) or value.dtype not in dtypes or value.shape != shape:
-            found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
-            raise ValueError(
-                f"{name}: state[{key!r}] of {label} is {found}; expected a {what} tensor of shape {tuple(shape)}; "
-                "load a state dict that was saved for this model"
-            )
-        if value.device != p.device:
-            raise RuntimeError(
-                f"{name}: state[{key!r}] of {label} is on {value.device} but the parameter on {p.device}; "
-                "move it, or reload the optimizer's state dict after moving the model"
-            )
+        shape = member.matrix.shape(kind, p)
+        if scale_key(key) in state:
+            blocks = codecs.block_count(p.numel(), member.matrix.cols)
+            _check_state(name, label, key, state, p, [CODES[kind].main] if kind in CODES else [], shape)
+            _check_state(name, label, scale_key(key), state, p, [torch.float32], (blocks,))
+        elif state.get(key) is not None:
+            _check_state(name, label, key, state, p, [torch.uint8] if kind == "sign" else FLOATING, shape)
+    weight = weight_codec(p, optimizer.param_groups[member.group])
+    if weight and weight.side and RESIDUAL in state:
+        _check_state(name, label, RESIDUAL, state, p, [weight.side], tuple(p.shape))
+
+
+def _check_state(name, label, key, state, p, dtypes, shape):
+    value = state.get(key)
+    if not isinstance(value, torch.Tensor) or value.dtype not in dtypes or value.shape != shape:
+        found = f"{tuple(value.shape)} {value.dtype}" if isinstance(value, torch.Tensor) else repr(value)
+        what = "floating" if len(dtypes) > 1 else " or ".join(str(x).removeprefix("torch.") for x in dtypes)
+        raise ValueError(
+            f"{name}: state[{key!r}] of {label} is {found}; expected a {what} tensor of shape {tuple(shape)}; "
+            "load a state dict that was saved for this model"
+        )
+    if value.device != p.device:
+        raise RuntimeError(
+            f"{name}: state[{key!r}] of {label} is on {value.device} but the parameter on {p.device}; "
+            "move it, or reload the optimizer's state dict after moving the model"
+        )

@@ -1,60 +1,41 @@
 // Storage formats to and from the arithmetic type, a block at a time. Plain loops: the compiler vectorises them per
 // ISA.
 #pragma once
-#include <cstdint>
 #include <cstring>
 
-#include "../row.h"
+#include "minifloat.h"
+#include "weights.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
 
-struct BFloat16 {
-  uint16_t bits;
-};
-struct Float16 {
-  uint16_t bits;
-};
+// Where elements of a stream are: from `offset` on, which is in block `block` of their scales and random numbers.
+struct Place {
+  void* base;
+  void* side;
+  Codec codec;
+  int64_t offset, block;
+  uint32_t key;  // of random numbers
 
-inline float decode(float x) { return x; }
-inline double decode(double x) { return x; }
-inline float decode(BFloat16 x) { return __builtin_bit_cast(float, uint32_t{x.bits} << 16); }
-inline float decode(Float16 x) {
-  const uint32_t magnitude = uint32_t{x.bits} << 13 & 0x0fffe000u, sign = uint32_t{x.bits} << 16 & 0x80000000u;
-  const float scaled =
-      __builtin_bit_cast(float, magnitude) * 0x1p112f;  // moves the exponent's bias, exact for subnormals
-  const uint32_t finite = __builtin_bit_cast(uint32_t, scaled);
-  return __builtin_bit_cast(float, (magnitude >= 0x0f800000u ? magnitude | 0x7f800000u : finite) | sign);
-}
-
-inline void encode(float& to, double x) { to = static_cast<float>(x); }
-inline void encode(double& to, double x) { to = x; }
-inline void encode(BFloat16& to, float x) {
-  const uint32_t u = __builtin_bit_cast(uint32_t, x);
-  const uint32_t rounded = (u + 0x7fffu + (u >> 16 & 1)) >> 16;  // to nearest, ties to even
-  const uint32_t nan = u >> 16 | 0x40u;
-  to.bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? nan : rounded);
-}
-inline void encode(Float16& to, float x) {
-  const uint32_t u = __builtin_bit_cast(uint32_t, x), magnitude = u & 0x7fffffffu;
-  const uint32_t normal = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1)) >> 13;
-  const float shifted = __builtin_bit_cast(float, magnitude) + 0.5f;  // rounds at a subnormal half's last bit
-  const uint32_t subnormal = __builtin_bit_cast(uint32_t, shifted) - 0x3f000000u;
-  const uint32_t special = magnitude > 0x7f800000u ? 0x7e00u | (magnitude >> 13 & 0x1ffu) : 0x7c00u;
-  const uint32_t finite = magnitude < 0x38800000u ? subnormal : normal;
-  to.bits = static_cast<uint16_t>((magnitude >= 0x477ff000u ? special : finite) | (u >> 16 & 0x8000u));
-}
-inline void encode(BFloat16& to, double x) { encode(to, static_cast<float>(x)); }
-inline void encode(Float16& to, double x) { encode(to, static_cast<float>(x)); }
+  template <class Stored>
+  Stored* at() const {
+    return static_cast<Stored*>(base) + offset;
+  }
+  template <class Stored>
+  Stored* beside() const {
+    return static_cast<Stored*>(side) + offset;
+  }
+  float* scales() const { return static_cast<float*>(side) + block; }
+  // By whole blocks.
+  void advance(int count) { offset += count, block += count / kBlock8; }
+};
 
 template <class Stored, class T>
-void decode_block(T* to, const void* base, int64_t offset, int count) {
-  const Stored* from = static_cast<const Stored*>(base) + offset;
+void decode_plain(T* to, const Stored* from, int count) {
   for (int i = 0; i < count; ++i) to[i] = static_cast<T>(decode(from[i]));
 }
 
 template <class Stored, class T>
-void encode_block(const T* from, void* base, int64_t offset, int count) {
-  Stored* to = static_cast<Stored*>(base) + offset;
+void encode_plain(const T* from, Stored* to, int count) {
   for (int i = 0; i < count; ++i) encode(to[i], from[i]);
 }
 
@@ -100,25 +81,45 @@ void encode_bits(const T* from, void* base, int64_t offset, int count) {
   to[whole / 8] = positive_bits(rest);
 }
 
+// Not inlined: there are as many callers as rules.
 template <class T>
-void decode_block(T* to, const void* base, DType dtype, int64_t offset, int count) {
-  switch (dtype) {
-    case kFloat32: return decode_block<float>(to, base, offset, count);
-    case kBFloat16: return decode_block<BFloat16>(to, base, offset, count);
-    case kFloat16: return decode_block<Float16>(to, base, offset, count);
-    case kFloat64: return decode_block<double>(to, base, offset, count);
-    case kBits: return decode_bits(to, base, offset, count);
+__attribute__((noinline)) void decode_block(T* to, const Place& from, int count) {
+  switch (from.codec) {
+    case kFloat32: return decode_plain(to, from.at<float>(), count);
+    case kBFloat16:
+    case kBFloat16Stochastic: return decode_plain(to, from.at<BFloat16>(), count);
+    case kFloat16:
+    case kFloat16Stochastic: return decode_plain(to, from.at<Float16>(), count);
+    case kFloat64: return decode_plain(to, from.at<double>(), count);
+    case kBits: return decode_bits(to, from.base, from.offset, count);
+    case kSigned8: return decode_blocks(to, from.at<int8_t>(), from.scales(), count);
+    case kPositive8:
+    case kPositive8Stochastic: return decode_blocks(to, from.at<uint8_t>(), from.scales(), count);
+    case kBFloat16Kahan: return decode_kahan(to, from.at<BFloat16>(), from.beside<BFloat16>(), count);
+    case kFloat16Kahan: return decode_kahan(to, from.at<Float16>(), from.beside<Float16>(), count);
+    case kSplit24: return decode_split24(to, from.at<uint16_t>(), from.beside<int8_t>(), count);
+    case kSplit32: return decode_split32(to, from.at<uint16_t>(), from.beside<int16_t>(), count);
   }
 }
 
 template <class T>
-void encode_block(const T* from, void* base, DType dtype, int64_t offset, int count) {
-  switch (dtype) {
-    case kFloat32: return encode_block<float>(from, base, offset, count);
-    case kBFloat16: return encode_block<BFloat16>(from, base, offset, count);
-    case kFloat16: return encode_block<Float16>(from, base, offset, count);
-    case kFloat64: return encode_block<double>(from, base, offset, count);
-    case kBits: return encode_bits(from, base, offset, count);
+__attribute__((noinline)) void encode_block(const T* from, const Place& to, int count) {
+  switch (to.codec) {
+    case kFloat32: return encode_plain(from, to.at<float>(), count);
+    case kBFloat16: return encode_plain(from, to.at<BFloat16>(), count);
+    case kFloat16: return encode_plain(from, to.at<Float16>(), count);
+    case kFloat64: return encode_plain(from, to.at<double>(), count);
+    case kBits: return encode_bits(from, to.base, to.offset, count);
+    case kSigned8: return encode_blocks<int8_t, false>(from, to.at<int8_t>(), to.scales(), to.key, to.block, count);
+    case kPositive8: return encode_blocks<uint8_t, false>(from, to.at<uint8_t>(), to.scales(), to.key, to.block, count);
+    case kPositive8Stochastic:
+      return encode_blocks<uint8_t, true>(from, to.at<uint8_t>(), to.scales(), to.key, to.block, count);
+    case kBFloat16Stochastic: return encode_stochastic(from, to.at<BFloat16>(), to.key, to.block, count);
+    case kFloat16Stochastic: return encode_stochastic(from, to.at<Float16>(), to.key, to.block, count);
+    case kBFloat16Kahan: return encode_kahan(from, to.at<BFloat16>(), to.beside<BFloat16>(), count);
+    case kFloat16Kahan: return encode_kahan(from, to.at<Float16>(), to.beside<Float16>(), count);
+    case kSplit24: return encode_split24(from, to.at<uint16_t>(), to.beside<int8_t>(), to.key, to.block, count);
+    case kSplit32: return encode_split32(from, to.at<uint16_t>(), to.beside<int16_t>(), count);
   }
 }
 

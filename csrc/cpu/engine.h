@@ -11,30 +11,42 @@ namespace fusedopt::FUSEDOPT_ISA {
 constexpr int kBlock = 2048;  // elements; all streams of a block stay in the first-level cache
 
 template <class T>
-constexpr DType kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
+constexpr Codec kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
 
 // One tensor's block in the arithmetic type: the tensor's own memory where that serves, else a decoded copy.
 template <class T, int Size>
 class Stream {
  public:
-  T* open(void* base, DType dtype, int64_t offset, int count) {
-    if (dtype == kNative<T>) return static_cast<T*>(base) + offset;
-    decode_block(buffer_, base, dtype, offset, count);
+  T* open(const Place& place, int count) {
+    if (place.codec == kNative<T>) return place.at<T>();
+    decode_block(buffer_, place, count);
     return buffer_;
   }
   // Whole vectors: a copy of a block that ends within one.
-  T* open_padded(void* base, DType dtype, int64_t offset, int count) {
-    if (count % Vec<T>::lanes == 0) return open(base, dtype, offset, count);
-    decode_block(buffer_, base, dtype, offset, count);
+  T* open_padded(const Place& place, int count) {
+    if (count % Vec<T>::lanes == 0) return open(place, count);
+    decode_block(buffer_, place, count);
     for (int i = count; i % Vec<T>::lanes; ++i) buffer_[i] = 0;
     return buffer_;
   }
-  void close(const T* at, void* base, DType dtype, int64_t offset, int count) const {
-    if (at == buffer_) encode_block(buffer_, base, dtype, offset, count);
+  void close(const T* at, const Place& place, int count) const {
+    if (at == buffer_) encode_block(buffer_, place, count);
   }
 
  private:
   alignas(64) T buffer_[Size];
+};
+
+// The streams of one tensor in this step.
+struct Places {
+  const Row& row;
+  uint32_t step;
+
+  Places(const Row& row, const double* scalars)
+      : row(row), step(static_cast<uint32_t>(static_cast<int64_t>(scalars[column::step]))) {}
+  Place at(int s, int64_t offset, int64_t block) const {
+    return {row.stream[s], row.side[s], row.codec(s), offset, block, stream_key(step, row.seed, s)};
+  }
 };
 
 // What all rules have in common: the engine's own scalars of one row, spread over vectors, and its stages.
@@ -84,14 +96,17 @@ FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
 }
 
 template <class Rule, class T>
-void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Row& row, const Chunk& chunk) {
+void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Places& places, const Chunk& chunk) {
   constexpr int streams = kFirstState + Rule::states;
+  Place place[streams];
+  for (int s = 0; s < streams; ++s) place[s] = places.at(s, chunk.begin, chunk.begin / kBlock8);
   for (int64_t offset = chunk.begin; offset < chunk.end; offset += kBlock) {
     const int count = chunk.end - offset < kBlock ? static_cast<int>(chunk.end - offset) : kBlock;
     T* at[streams];
-    for (int s = 0; s < streams; ++s) at[s] = stream[s].open_padded(row.stream[s], row.dtype(s), offset, count);
+    for (int s = 0; s < streams; ++s) at[s] = stream[s].open_padded(place[s], count);
     for (int i = 0; i < count; i += Vec<T>::lanes) update<Rule, T>(k, at, i);
-    for (int s = kParam; s < streams; ++s) stream[s].close(at[s], row.stream[s], row.dtype(s), offset, count);
+    for (int s = kParam; s < streams; ++s) stream[s].close(at[s], place[s], count);
+    for (int s = 0; s < streams; ++s) place[s].advance(kBlock);
   }
 }
 
@@ -106,7 +121,8 @@ void step(const Work& work) {
     const Row& row = work.rows[work.chunks[c].row];
     if (c > 0 && row.scalars != work.rows[work.chunks[c - 1].row].scalars)
       k = Scalars<Rule, T>(work.scalars + row.scalars * work.columns, work.coefficient);
-    step_chunk<Rule, T>(k, stream, row, work.chunks[c]);
+    const Places places(row, work.scalars + row.scalars * work.columns);
+    step_chunk<Rule, T>(k, stream, places, work.chunks[c]);
   }
 }
 
@@ -118,7 +134,7 @@ double sum_squares(const Row& row, int64_t begin, int64_t end) {
   Stream<T, kBlock> stream;
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
-    const T* g = stream.open_padded(row.stream[kGrad], row.dtype(kGrad), offset, count);
+    const T* g = stream.open_padded({row.stream[kGrad], nullptr, row.codec(kGrad), offset, 0, 0}, count);
     const int whole = count - count % lanes;
     for (int i = 0; i < whole; i += lanes)
       for (int j = 0; j < lanes; ++j) sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);

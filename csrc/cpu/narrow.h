@@ -88,23 +88,20 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
   }
 
   T* open(int s, int64_t row, int rows) {
-    const int cols = static_cast<int>(row_.cols), place = Base::place(s);
+    const int cols = static_cast<int>(row_.cols);
     if (!Base::needs(s, header_)) return nullptr;
-    if (!Base::is_bits(s))
-      return buffer_[s].open_padded(row_.stream[place], row_.dtype(place), Base::offset(s, row, 0), rows * cols);
+    if (!Base::by_rows(s)) return buffer_[s].open_padded(Base::at(s, row, 0), rows * cols);
     for (int r = 0; r < rows; ++r) {
-      T signs[kNarrow];
-      decode_block(signs, row_.stream[place], kBits, Base::offset(s, row + r, 0), cols);
-      std::copy_n(signs, cols, spread_[s] + r * cols);
+      T values[kNarrow];
+      decode_block(values, Base::at(s, row + r, 0), cols);
+      std::copy_n(values, cols, spread_[s] + r * cols);
     }
     return spread_[s];
   }
   void close(int s, const T* at, int64_t row, int rows) {
-    const int cols = static_cast<int>(row_.cols), place = Base::place(s);
-    if (!Base::is_bits(s))
-      return buffer_[s].close(at, row_.stream[place], row_.dtype(place), Base::offset(s, row, 0), rows * cols);
-    for (int r = 0; r < rows; ++r)
-      encode_block(at + r * cols, row_.stream[place], kBits, Base::offset(s, row + r, 0), cols);
+    const int cols = static_cast<int>(row_.cols);
+    if (!Base::by_rows(s)) return buffer_[s].close(at, Base::at(s, row, 0), rows * cols);
+    for (int r = 0; r < rows; ++r) encode_block(at + r * cols, Base::at(s, row + r, 0), cols);
   }
 
   int row_of_[kSpan], matrix_of_[kSpan], col_of_[kSpan];

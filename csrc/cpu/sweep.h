@@ -16,7 +16,7 @@ class SweepBase {
   using Total = Sums<Rule, Kernel, T>;
 
   SweepBase(const MatrixWork& work, const Values<Rule, T>& values)
-      : row_(work.row), values_(values), header_(work.scalars, work.coefficient) {}
+      : row_(work.row), places_(work.row, work.scalars), values_(values), header_(work.scalars, work.coefficient) {}
 
  protected:
   static constexpr int kFirst = 2, streams = kFirst + Kernel::streams::count, uniforms = Kernel::uniforms::count;
@@ -31,11 +31,14 @@ class SweepBase {
   static bool needs(int s, const Header<T>& header) {
     return s == kGrad ? Kernel::reads_g : s > kParam || Kernel::reads_p || Kernel::commits || header.has_l2;
   }
-  bool is_bits(int s) const { return row_.dtype(place(s)) == kBits; }
-  // A row of bits begins a new byte.
-  int64_t offset(int s, int64_t row, int64_t col) const {
-    return row * (is_bits(s) ? (row_.cols + 7) / 8 * 8 : row_.cols) + col;
+  // A row of bits begins a new byte, one of scaled codes a new block.
+  Place at(int s, int64_t row, int64_t col) const {
+    const int64_t length = is_bits(s) ? (row_.cols + 7) / 8 * 8 : row_.cols;
+    return places_.at(place(s), row * length + col, row * ((row_.cols + kBlock8 - 1) / kBlock8) + col / kBlock8);
   }
+  bool is_bits(int s) const { return row_.codec(place(s)) == kBits; }
+  // Whether rows are stored one by one, so that none can be read together with the next.
+  bool by_rows(int s) const { return row_.codec(place(s)) >= kBits; }
 
   // The kernel on one vector of every stream, at element i.
   FUSEDOPT_INLINE static void apply(const Header<T>& header, T* const* at, int i, const F* k, F* term) {
@@ -53,6 +56,7 @@ class SweepBase {
   }
 
   const Row& row_;
+  const Places places_;
   const Values<Rule, T>& values_;
   const Header<T> header_;
   Stream<T, kSpan> buffer_[streams];
@@ -80,9 +84,7 @@ class Sweep : SweepBase<Rule, Kernel, T> {
       open(at, matrix, row, col, count);
       groups(at, whole, k, cols + col, total);
       if (whole < count) tail(at, whole, count - whole, k, cols + col, total);
-      for (int s = kParam; s < written; ++s)
-        buffer_[s].close(at[s], row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col),
-                         count);
+      for (int s = kParam; s < written; ++s) buffer_[s].close(at[s], Base::at(s, row, col), count);
     }
     return total;
   }
@@ -93,8 +95,7 @@ class Sweep : SweepBase<Rule, Kernel, T> {
       if (Base::is_column(s))
         at[s] = values_.at[Kernel::streams::at[s - kFirst]] + matrix * row_.cols + col;
       else if (Base::needs(s, header_))
-        at[s] =
-            buffer_[s].open(row_.stream[Base::place(s)], row_.dtype(Base::place(s)), Base::offset(s, row, col), count);
+        at[s] = buffer_[s].open(Base::at(s, row, col), count);
     }
   }
 

@@ -11,7 +11,7 @@
 
 namespace fusedopt::cuda {
 
-FUSEDOPT_INLINE int size_of(DType dtype) { return dtype == kFloat64 ? 8 : dtype == kFloat32 ? 4 : 2; }
+FUSEDOPT_INLINE int size_of(Codec dtype) { return dtype == kFloat64 ? 8 : dtype == kFloat32 ? 4 : 2; }
 
 template <class To, class From>
 FUSEDOPT_INLINE To bit_cast(From from) {
@@ -96,7 +96,7 @@ template <int Bytes, int W>
 constexpr bool fits = Bytes * W <= 16;
 
 template <int W, Use use = Use::last>
-FUSEDOPT_INLINE Raw load(const void* stream, DType dtype, int64_t element) {
+FUSEDOPT_INLINE Raw load(const void* stream, Codec dtype, int64_t element) {
   const int size = size_of(dtype);
   const char* from = static_cast<const char*>(stream) + element * size;
   if constexpr (fits<8, W>)
@@ -107,7 +107,7 @@ FUSEDOPT_INLINE Raw load(const void* stream, DType dtype, int64_t element) {
 }
 
 template <int W>
-FUSEDOPT_INLINE void store(void* stream, DType dtype, int64_t element, const Raw& raw) {
+FUSEDOPT_INLINE void store(void* stream, Codec dtype, int64_t element, const Raw& raw) {
   const int size = size_of(dtype);
   char* to = static_cast<char*>(stream) + element * size;
   if constexpr (fits<8, W>)
@@ -118,7 +118,7 @@ FUSEDOPT_INLINE void store(void* stream, DType dtype, int64_t element, const Raw
 }
 
 template <class T, int W>
-FUSEDOPT_INLINE void decode(const Raw& raw, DType dtype, T (&to)[W]) {
+FUSEDOPT_INLINE void decode(const Raw& raw, Codec dtype, T (&to)[W]) {
   const auto half = [&](int i) { return static_cast<unsigned short>(raw.word[i / 2] >> (16 * (i % 2))); };
   if constexpr (fits<8, W>)
     if (dtype == kFloat64) {
@@ -143,7 +143,7 @@ FUSEDOPT_INLINE void decode(const Raw& raw, DType dtype, T (&to)[W]) {
 }
 
 template <class T, int W>
-FUSEDOPT_INLINE Raw encode(const T (&from)[W], DType dtype) {
+FUSEDOPT_INLINE Raw encode(const T (&from)[W], Codec dtype) {
   Raw raw = {};
   if constexpr (fits<8, W>)
     if (dtype == kFloat64) {

@@ -21,9 +21,9 @@ FUSEDOPT_INLINE void step_pack(const Row& row, const Scalars<Rule, T>& k, int64_
   T value[streams][W];
 #pragma unroll
   for (int s = 0; s < streams; ++s)
-    raw[s] = load<W>(row.stream[s], row.dtype(s), element);  // all in flight before the first is used
+    raw[s] = load<W>(row.stream[s], row.codec(s), element);  // all in flight before the first is used
 #pragma unroll
-  for (int s = 0; s < streams; ++s) decode(raw[s], row.dtype(s), value[s]);
+  for (int s = 0; s < streams; ++s) decode(raw[s], row.codec(s), value[s]);
 #pragma unroll
   for (int i = 0; i < W; ++i) {
     T state[Rule::states + 1];
@@ -34,7 +34,7 @@ FUSEDOPT_INLINE void step_pack(const Row& row, const Scalars<Rule, T>& k, int64_
     for (int s = 0; s < Rule::states; ++s) value[kFirstState + s][i] = state[s];
   }
 #pragma unroll
-  for (int s = kParam; s < streams; ++s) store<W>(row.stream[s], row.dtype(s), element, encode(value[s], row.dtype(s)));
+  for (int s = kParam; s < streams; ++s) store<W>(row.stream[s], row.codec(s), element, encode(value[s], row.codec(s)));
 }
 
 // One thread's share of a chunk.

@@ -33,7 +33,7 @@ FUSEDOPT_DEVICE Raw taken(const Raw& raw, int size, int e) {
 
 // The first `inside` elements of a pack; `whole`: all or none of them, in one access.
 template <int W, bool whole, Use use>
-FUSEDOPT_DEVICE Raw load_pack(const void* stream, DType dtype, int64_t element, int inside) {
+FUSEDOPT_DEVICE Raw load_pack(const void* stream, Codec dtype, int64_t element, int inside) {
   Raw raw = {};
   if constexpr (whole) {
     if (inside > 0) raw = load<W, use>(stream, dtype, element);
@@ -44,7 +44,7 @@ FUSEDOPT_DEVICE Raw load_pack(const void* stream, DType dtype, int64_t element, 
 }
 
 template <int W, bool whole, class T>
-FUSEDOPT_DEVICE void store_pack(void* stream, DType dtype, int64_t element, int inside, const T (&from)[W]) {
+FUSEDOPT_DEVICE void store_pack(void* stream, Codec dtype, int64_t element, int inside, const T (&from)[W]) {
   const Raw raw = encode(from, dtype);
   if constexpr (whole) {
     if (inside > 0) store<W>(stream, dtype, element, raw);

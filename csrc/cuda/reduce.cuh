@@ -13,7 +13,7 @@ FUSEDOPT_INLINE double squares(const Span& span, int thread) {
   double sum = 0;
   walk<T, 1>(span, thread, [&](auto width, int64_t element) {
     T g[decltype(width)::value];
-    const DType dtype = span.row.dtype(kGrad);
+    const Codec dtype = span.row.codec(kGrad);
     decode(load<decltype(width)::value>(span.row.stream[kGrad], dtype, element), dtype, g);
 #pragma unroll
     for (const T x : g) sum = ::fma(static_cast<double>(x), static_cast<double>(x), sum);

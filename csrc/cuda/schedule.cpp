@@ -11,7 +11,7 @@ namespace {
 
 bool has_bits(const Row& row) {
   for (int stream = kFirstState; stream < kMaxStreams; ++stream)
-    if (row.dtype(stream) == kBits) return true;
+    if (row.codec(stream) == kBits) return true;
   return false;
 }
 

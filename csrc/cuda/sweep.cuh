@@ -49,7 +49,7 @@ struct Sweep {
     bool has_bits = false;
     each<Kernel::streams::count>([&](auto i) {
       constexpr int id = Kernel::streams::at[i];
-      if (row.dtype(kFirstState + id) == kBits)
+      if (row.codec(kFirstState + id) == kBits)
         has_bits = true;
       else
         addresses |= reinterpret_cast<uintptr_t>(memory.template values<id>());
@@ -83,7 +83,7 @@ class Walk {
   FUSEDOPT_DEVICE Walk(Shared& shared, int thread)
       : shared_(shared), memory_(shared.memory), tiling_(shared.memory.plan.tiling), tile_(shared.tile),
         header_(shared.memory.scalars), thread_(thread), lanes_(tiling_.lanes), teams_(tiling_.teams),
-        dtypes_(memory_.row.dtypes), pitch_(tiling_.cols * tiling_.teams) {
+        dtypes_(memory_.row.codecs), pitch_(tiling_.cols * tiling_.teams) {
     const int64_t row = tile_.row + team() % teams_;
     row_ = matrix() * tiling_.rows + row;
     element_ = row_ * tiling_.cols + column(0);
@@ -130,7 +130,7 @@ class Walk {
     });
   }
 
-  FUSEDOPT_DEVICE DType dtype(int stream) const { return static_cast<DType>(dtypes_ >> (4 * stream) & 15); }
+  FUSEDOPT_DEVICE Codec dtype(int stream) const { return static_cast<Codec>(dtypes_ >> (4 * stream) & 15); }
   FUSEDOPT_DEVICE bool is_bits(int stream) const { return stream > kParam && dtype(stream) == kBits; }
   FUSEDOPT_DEVICE int lane() const { return thread_ & (lanes_ - 1); }
   FUSEDOPT_DEVICE int team() const { return thread_ / lanes_; }

@@ -25,7 +25,7 @@ FUSEDOPT_INLINE int pack_width(const Row& row) {
   uintptr_t addresses = 0;
 #pragma unroll
   for (int s = 0; s < Streams; ++s) {
-    widest = size_of(row.dtype(s)) > widest ? size_of(row.dtype(s)) : widest;
+    widest = size_of(row.codec(s)) > widest ? size_of(row.codec(s)) : widest;
     addresses |= reinterpret_cast<uintptr_t>(row.stream[s]);
   }
   return addresses % 16 == 0 && widest <= static_cast<int>(sizeof(T)) ? 16 / widest : 1;

@@ -5,7 +5,7 @@ namespace fusedopt {
 
 // Columns of the scalar table; a rule's own scalars follow.
 namespace column {
-enum : int { lr, decay, l2, gradient_sign, cautious, count };
+enum : int { lr, decay, l2, gradient_sign, cautious, step, count };
 }
 
 }  // namespace fusedopt

@@ -2,7 +2,7 @@
 
 import torch
 
-from .. import bits, modifiers
+from .. import bits, codecs, modifiers
 from ..scalars import HEADER
 from .engine import Engine
 
@@ -28,23 +28,50 @@ class Eager(Engine):
             if coefficient is not None:
                 scalars["gradient_sign"] = scalars["gradient_sign"] * coefficient.to(row)
             if entry.param.numel() > 0:
-                _step(rule, scalars, entry, dtype)
+                _step(rule, scalars, entry, dtype, int(table[entry.row, HEADER.index("step")]))
 
 
-def _step(rule, scalars, entry, dtype):
+def _step(rule, scalars, entry, dtype, t):
     """Reads a parameter's tensors as the rule sees them, and writes what the update returns."""
-    tensors = (entry.grad, entry.param, *entry.states)
-    kinds = ("element", "element", *rule.states.values())
-    values = [_read(entry.matrix, kind, tensor, dtype) for kind, tensor in zip(kinds, tensors, strict=True)]
-    results = update(rule, scalars, *values)
-    for kind, tensor, value in zip(kinds[1:], tensors[1:], results, strict=True):
-        tensor.copy_(bits.pack(value > 0) if kind == "sign" else value.reshape(tensor.shape))
+    streams = [_Stream(entry, i, t) for i in range(1 + len(entry.states))]
+    kinds = ("element", *rule.states.values())
+    values = [stream.read(kind, dtype) for stream, kind in zip(streams, kinds, strict=True)]
+    results = update(rule, scalars, entry.matrix.view("element", entry.grad.to(dtype)), *values)
+    for stream, kind, value in zip(streams, kinds, results, strict=True):
+        stream.write(kind, value)
 
 
-def _read(matrix, kind, tensor, dtype):
-    if kind == "sign":
-        return torch.where(bits.unpack(tensor, matrix.cols), 1, -1).to(dtype).unsqueeze(0)
-    return matrix.view(kind, tensor.to(dtype))
+class _Stream:
+    """The parameter (0) or a state as it is stored, and its codec."""
+
+    def __init__(self, entry, i, t):
+        self.matrix, self.codec, self.side = entry.matrix, entry.codecs[i], entry.sides[i]
+        self.tensor = (entry.param, *entry.states)[i]
+        self.key = codecs.stream_key(t, entry.seed, i + 1)
+
+    def read(self, kind, dtype):
+        if kind == "sign":
+            return torch.where(bits.unpack(self.tensor, self.matrix.cols), 1, -1).to(dtype).unsqueeze(0)
+        tensor = self.tensor
+        if self.codec:
+            main, side, cols = self._flat()
+            tensor = torch.empty_like(self.tensor, dtype=torch.float32)
+            codecs.in_memory(tensor).copy_(self.codec.decode(main, side, cols))
+        return self.matrix.view(kind, tensor.to(dtype))
+
+    def write(self, kind, value):
+        if kind == "sign":
+            return self.tensor.copy_(bits.pack(value > 0))
+        value = value.reshape(self.tensor.shape)
+        if not self.codec:
+            return self.tensor.copy_(value)
+        dense = torch.empty_like(self.tensor, dtype=torch.float32).copy_(value)
+        main, side, cols = self._flat()
+        self.codec.encode(codecs.in_memory(dense), main, side, cols, self.key)
+
+    def _flat(self):
+        side = self.side if self.side is None or self.codec.scaled else codecs.in_memory(self.side)
+        return codecs.in_memory(self.tensor), side, self.matrix.cols
 
 
 def update(rule, scalars, g, p, *states):

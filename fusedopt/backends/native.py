@@ -32,10 +32,12 @@ class NativeTable:
 
 
 def _native_entry(entry):
-    matrix = entry.matrix.rows, entry.matrix.cols
+    grad, states, sides = None, None, entry.side_keys  # looked up anew in every step
     if entry.staged:
-        return entry.param, entry.grad, entry.states, entry.record, entry.row, matrix
-    return entry.param, None, None, entry.record, entry.row, matrix
+        grad, states, sides = entry.grad, entry.states, entry.sides
+    matrix = entry.matrix.rows, entry.matrix.cols
+    codecs = [codec.number if codec else -1 for codec in entry.codecs]
+    return entry.param, grad, states, entry.record, entry.row, matrix, codecs, sides, entry.seed
 
 
 class Roster:
