@@ -6,6 +6,7 @@ Layers, from the paper to the machine:
 - ``rule``, ``rules/``: one file per paper, the maths as plain functions and the classes that users construct
 - ``trace``, ``stages``: a rule's formulas, sorted into sweeps and loops over row and column values
 - ``matrix``, ``nnmf``, ``bits``: how a rule sees a parameter, and rank-1 state
+- ``codecs``, ``state``: how states and weights are stored in few bits, and the records of state dicts
 - ``modifiers``: building blocks around a rule
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
@@ -13,6 +14,7 @@ Layers, from the paper to the machine:
 """
 
 from .backends import use_backend
+from .eight_bit import SGD8bit, Adam8bit, AdamW8bit, Lion8bit
 from .rules.adafactor import Adafactor
 from .rules.adam import Adam, AdamW
 from .rules.adam_mini import AdaMini
@@ -23,5 +25,21 @@ from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
 
-__all__ = ["CAME", "SGD", "SM3", "SMMF", "AdaMini", "Adafactor", "Adam", "AdamW", "Amos", "Lion", "use_backend"]
+__all__ = [
+    "CAME",
+    "SGD",
+    "SM3",
+    "SMMF",
+    "AdaMini",
+    "Adafactor",
+    "Adam",
+    "Adam8bit",
+    "AdamW",
+    "AdamW8bit",
+    "Amos",
+    "Lion",
+    "Lion8bit",
+    "SGD8bit",
+    "use_backend",
+]
 __version__ = "0.1.0"

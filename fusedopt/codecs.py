@@ -1,9 +1,9 @@
-"""How states and weights are stored in fewer bits than they are computed in: the truth that every engine's codecs equal.
+"""How states and weights are stored in fewer bits than they are computed in: the truth that all engines' codecs equal.
 
 A codec has a main tensor of the parameter's shape, and perhaps one on the side. Codecs work on memory in its order, as
 rows of ``cols`` elements in blocks of 256; every row begins a new block.
 
-- Eight bits: the top bits of y = x / scale, where the scale is the largest magnitude of the block: eight codes an octave,
+- Eight bits: the top bits of y = x / scale, the scale being the largest magnitude of the block: eight codes an octave,
   1.0 the last, 0 for zero. What is not zero never gets code 0 (above 2^-126 of the scale): a second moment that became
   zero beside a momentum that did not would make the next step 1e8 times too large. Signed codes reach down to 2^-15.75,
   positive ones to 2^-31.75, so a momentum and the root of a second moment end at the same relative size.
