@@ -14,7 +14,7 @@ Layers, from the paper to the machine:
 """
 
 from .backends import use_backend
-from .eight_bit import SGD8bit, Adam8bit, AdamW8bit, Lion8bit
+from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
 from .rules.adafactor import Adafactor
 from .rules.adam import Adam, AdamW
 from .rules.adam_mini import AdaMini

@@ -144,6 +144,33 @@ WEIGHTS = {
 }
 
 
+@dataclass
+class Stored:
+    """A dense tensor in a codec: what it keeps on the side, the length of its rows, and the key of its random bits."""
+
+    tensor: torch.Tensor
+    side: torch.Tensor | None
+    codec: Codec
+    cols: int
+    key: int
+
+    def read(self):
+        """Its values, a float32 tensor laid out alike."""
+        values = torch.empty_like(self.tensor, dtype=torch.float32)
+        if values.numel() > 0:
+            in_memory(values).copy_(self.codec.decode(*self._flat(), self.cols))
+        return values
+
+    def write(self, values):
+        if values.numel() > 0:
+            dense = torch.empty_like(self.tensor, dtype=torch.float32).copy_(values)
+            self.codec.encode(in_memory(dense), *self._flat(), self.cols, self.key)
+
+    def _flat(self):
+        whole = self.side is None or self.codec.scaled
+        return in_memory(self.tensor), self.side if whole else in_memory(self.side)
+
+
 def in_memory(tensor):
     """A dense tensor's elements in the order of its memory."""
     return tensor.as_strided((tensor.numel(),), (1,))

@@ -1,8 +1,11 @@
 """Memory layouts: engines walk flat memory, so tensors that are not laid out alike are stepped through dense copies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+
+from .codecs import Stored
 
 
 def _strides(tensor):
@@ -29,29 +32,40 @@ def is_regular(p, *others, row_major=False):
 
 @dataclass
 class Staged:
-    """Dense stand-ins for one parameter's tensors; ``write_back`` returns their values after the step."""
+    """Stand-ins for one parameter's tensors; ``write_back`` returns their values after the step."""
 
-    originals: list[torch.Tensor | None]  # the parameter, its residual and its states
+    originals: list[tuple[torch.Tensor, torch.Tensor]]  # what was copied, and its dense copy
     param: torch.Tensor
     residual: torch.Tensor | None
     grad: torch.Tensor
     states: list[torch.Tensor]
+    decoded: list[tuple[Stored, torch.Tensor]] = field(default_factory=list)  # what a codec keeps, and its values
 
     @classmethod
     def of(cls, p, grad, states, residual, row_major):
-        """Copies what has the shape of ``p``; statistics are dense and stay as they are."""
+        """Dense copies of what has the shape of ``p``; statistics are dense and stay as they are."""
         order = torch.contiguous_format if row_major else torch.preserve_format
         dense = torch.empty_like(p, memory_format=order)
-        param, residual_, grad, *copies = (_like(dense, t) for t in (p, residual, grad, *states))
-        return cls([p, residual, *states], param, residual_, grad, copies)
+        originals = [p, residual, *states]
+        copies = [_like(dense, t) for t in originals]
+        pairs = [(t, copy) for t, copy in zip(originals, copies, strict=True) if copy is not t]
+        return cls(pairs, copies[0], copies[1], _like(dense, grad), copies[2:])
+
+    def decode(self, stored):
+        """Puts plain values in place of the parameter and states that are in a codec; None for those that are not."""
+        self.decoded = [(s, s.read()) for s in stored if s]
+        values = iter(values for _, values in self.decoded)
+        tensors = [next(values) if s else t for s, t in zip(stored, (self.param, *self.states), strict=True)]
+        self.param, self.states = tensors[0], tensors[1:]
 
     def write_back(self):
-        for original, copy in zip(self.originals, (self.param, self.residual, *self.states), strict=True):
-            if original is not None and copy is not original:
-                original.copy_(copy)
+        for stored, values in self.decoded:
+            stored.write(values)
+        for original, copy in self.originals:
+            original.copy_(copy)
 
 
-def _like(dense, tensor):
+def _like(dense, tensor) -> Any:
     if tensor is None or tensor.shape != dense.shape:
         return tensor
     return torch.empty_like(dense, dtype=tensor.dtype).copy_(tensor)

@@ -5,12 +5,13 @@ count, a group's rule or the chosen backend changes. All that can fail is checke
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 
 from . import backends
 from .backends import native
-from .codecs import Codec
+from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
 from .matrix import Matrix
 from .rule import Rule
@@ -41,7 +42,7 @@ class Entry:
         return self.staged.param if self.staged else self.owner
 
     @property
-    def grad(self):
+    def grad(self) -> Any:
         return self.staged.grad if self.staged else self.owner.grad
 
     @property
@@ -58,6 +59,19 @@ class Entry:
     def sides(self):
         sides = [key and self.record[key] for key in self.side_keys]
         return [self.staged.residual if self.staged else sides[0], *sides[1:]]
+
+    def decode(self):
+        """Steps plain copies of what is in a codec, for an engine that reads none; staged again in every step."""
+        staged = self.staged or Staged([], self.param, self.sides[0], self.grad, self.states)
+        staged.decode([self.stored(i, int(self.steps) + 1) for i in range(len(self.codecs))])
+        self.staged, self.codecs = staged, [None] * len(self.codecs)
+
+    def stored(self, i, t):
+        """The parameter (0) or a state at step ``t``, or None if it is stored as plain numbers."""
+        if not (codec := self.codecs[i]):
+            return None
+        tensor = (self.param, *self.states)[i]
+        return Stored(tensor, self.sides[i], codec, self.matrix.cols, stream_key(t, self.seed, i + 1))
 
 
 @dataclass
@@ -191,7 +205,10 @@ def _entry(optimizer, member):
     residual = record[RESIDUAL] if weight and weight.side else None
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
-    return Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
+    entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
+    if any(codecs) and rule.sees_matrices and not backends.engine_class(p.device).sweeps_codecs:
+        entry.decode()
+    return entry
 
 
 def _engines(optimizer, entries):
@@ -204,4 +221,4 @@ def _engines(optimizer, entries):
         key = (rule.name, p.device, dtype, member.counts_steps, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
-    return [backends.engine_for(bucket) for bucket in buckets.values()]
+    return [backends.engine_class(bucket.device)(bucket) for bucket in buckets.values()]

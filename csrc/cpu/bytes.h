@@ -31,6 +31,11 @@ FUSEDOPT_INLINE Halves widened(const uint8_t* from) { return (Halves)_mm512_cvte
 FUSEDOPT_INLINE Floats low_floats(Halves x) { return (Floats)_mm512_unpacklo_epi16(__m512i{}, (__m512i)x); }
 FUSEDOPT_INLINE Floats high_floats(Halves x) { return (Floats)_mm512_unpackhi_epi16(__m512i{}, (__m512i)x); }
 FUSEDOPT_INLINE Halves packed(Words a, Words b) { return (Halves)_mm512_packs_epi32((__m512i)a, (__m512i)b); }
+FUSEDOPT_INLINE void store(uint16_t* to, Halves x) {
+  const auto y = (long long __attribute__((vector_size(64))))x;
+  const auto z = __builtin_shufflevector(y, y, 0, 2, 4, 6, 1, 3, 5, 7);
+  std::memcpy(to, &z, sizeof(z));
+}
 FUSEDOPT_INLINE void store(int8_t* to, Halves a, Halves b) {
   store_fours(to, _mm512_packs_epi16((__m512i)a, (__m512i)b));
 }
@@ -52,6 +57,9 @@ FUSEDOPT_INLINE Halves widened(const uint8_t* from) { return (Halves)_mm256_cvte
 FUSEDOPT_INLINE Floats low_floats(Halves x) { return (Floats)_mm256_unpacklo_epi16(__m256i{}, (__m256i)x); }
 FUSEDOPT_INLINE Floats high_floats(Halves x) { return (Floats)_mm256_unpackhi_epi16(__m256i{}, (__m256i)x); }
 FUSEDOPT_INLINE Halves packed(Words a, Words b) { return (Halves)_mm256_packs_epi32((__m256i)a, (__m256i)b); }
+FUSEDOPT_INLINE void store(uint16_t* to, Halves x) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64((__m256i)x, 0xD8));
+}
 FUSEDOPT_INLINE void store(int8_t* to, Halves a, Halves b) {
   store_fours(to, _mm256_packs_epi16((__m256i)a, (__m256i)b));
 }
@@ -69,6 +77,7 @@ FUSEDOPT_INLINE Halves widened(const uint8_t* from) { return (Halves)_mm_unpackl
 FUSEDOPT_INLINE Floats low_floats(Halves x) { return (Floats)_mm_unpacklo_epi16(__m128i{}, (__m128i)x); }
 FUSEDOPT_INLINE Floats high_floats(Halves x) { return (Floats)_mm_unpackhi_epi16(__m128i{}, (__m128i)x); }
 FUSEDOPT_INLINE Halves packed(Words a, Words b) { return (Halves)_mm_packs_epi32((__m128i)a, (__m128i)b); }
+FUSEDOPT_INLINE void store(uint16_t* to, Halves x) { std::memcpy(to, &x, sizeof(x)); }
 FUSEDOPT_INLINE void store(int8_t* to, Halves a, Halves b) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi16((__m128i)a, (__m128i)b));
 }
@@ -97,6 +106,7 @@ FUSEDOPT_INLINE Halves packed(Words a, Words b) {
     x[i] = static_cast<int16_t>(a[i]), x[kHalves / 2 + i] = static_cast<int16_t>(b[i]);
   return x;
 }
+FUSEDOPT_INLINE void store(uint16_t* to, Halves x) { std::memcpy(to, &x, sizeof(x)); }
 template <class Byte>
 FUSEDOPT_INLINE void store(Byte* to, Halves a, Halves b) {
   constexpr int least = sizeof(Byte) == 1 && Byte(-1) < 0 ? -128 : 0, most = least + 255;

@@ -8,27 +8,6 @@
 
 namespace fusedopt::FUSEDOPT_ISA {
 
-// Where elements of a stream are: from `offset` on, which is in block `block` of their scales and random numbers.
-struct Place {
-  void* base;
-  void* side;
-  Codec codec;
-  int64_t offset, block;
-  uint32_t key;  // of random numbers
-
-  template <class Stored>
-  Stored* at() const {
-    return static_cast<Stored*>(base) + offset;
-  }
-  template <class Stored>
-  Stored* beside() const {
-    return static_cast<Stored*>(side) + offset;
-  }
-  float* scales() const { return static_cast<float*>(side) + block; }
-  // By whole blocks.
-  void advance(int count) { offset += count, block += count / kBlock8; }
-};
-
 template <class Stored, class T>
 void decode_plain(T* to, const Stored* from, int count) {
   for (int i = 0; i < count; ++i) to[i] = static_cast<T>(decode(from[i]));
@@ -92,13 +71,13 @@ __attribute__((noinline)) void decode_block(T* to, const Place& from, int count)
     case kFloat16Stochastic: return decode_plain(to, from.at<Float16>(), count);
     case kFloat64: return decode_plain(to, from.at<double>(), count);
     case kBits: return decode_bits(to, from.base, from.offset, count);
-    case kSigned8: return decode_blocks(to, from.at<int8_t>(), from.scales(), count);
+    case kSigned8: return decode_codes<int8_t>(to, from, count);
     case kPositive8:
-    case kPositive8Stochastic: return decode_blocks(to, from.at<uint8_t>(), from.scales(), count);
+    case kPositive8Stochastic: return decode_codes<uint8_t>(to, from, count);
     case kBFloat16Kahan: return decode_kahan(to, from.at<BFloat16>(), from.beside<BFloat16>(), count);
     case kFloat16Kahan: return decode_kahan(to, from.at<Float16>(), from.beside<Float16>(), count);
-    case kSplit24: return decode_split24(to, from.at<uint16_t>(), from.beside<int8_t>(), count);
-    case kSplit32: return decode_split32(to, from.at<uint16_t>(), from.beside<int16_t>(), count);
+    case kSplit24: return decode_split(to, from.at<uint16_t>(), from.beside<int8_t>(), count);
+    case kSplit32: return decode_split(to, from.at<uint16_t>(), from.beside<int16_t>(), count);
   }
 }
 
@@ -106,20 +85,19 @@ template <class T>
 __attribute__((noinline)) void encode_block(const T* from, const Place& to, int count) {
   switch (to.codec) {
     case kFloat32: return encode_plain(from, to.at<float>(), count);
-    case kBFloat16: return encode_plain(from, to.at<BFloat16>(), count);
+    case kBFloat16: return encode_weights<Nearest>(from, to, count);
     case kFloat16: return encode_plain(from, to.at<Float16>(), count);
     case kFloat64: return encode_plain(from, to.at<double>(), count);
     case kBits: return encode_bits(from, to.base, to.offset, count);
-    case kSigned8: return encode_blocks<int8_t, false>(from, to.at<int8_t>(), to.scales(), to.key, to.block, count);
-    case kPositive8: return encode_blocks<uint8_t, false>(from, to.at<uint8_t>(), to.scales(), to.key, to.block, count);
-    case kPositive8Stochastic:
-      return encode_blocks<uint8_t, true>(from, to.at<uint8_t>(), to.scales(), to.key, to.block, count);
-    case kBFloat16Stochastic: return encode_stochastic(from, to.at<BFloat16>(), to.key, to.block, count);
-    case kFloat16Stochastic: return encode_stochastic(from, to.at<Float16>(), to.key, to.block, count);
-    case kBFloat16Kahan: return encode_kahan(from, to.at<BFloat16>(), to.beside<BFloat16>(), count);
-    case kFloat16Kahan: return encode_kahan(from, to.at<Float16>(), to.beside<Float16>(), count);
-    case kSplit24: return encode_split24(from, to.at<uint16_t>(), to.beside<int8_t>(), to.key, to.block, count);
-    case kSplit32: return encode_split32(from, to.at<uint16_t>(), to.beside<int16_t>(), count);
+    case kSigned8: return encode_codes<int8_t, false>(from, to, count);
+    case kPositive8: return encode_codes<uint8_t, false>(from, to, count);
+    case kPositive8Stochastic: return encode_codes<uint8_t, true>(from, to, count);
+    case kBFloat16Stochastic: return encode_weights<Stochastic>(from, to, count);
+    case kFloat16Stochastic: return encode_weights<StochasticHalf>(from, to, count);
+    case kBFloat16Kahan: return encode_weights<Kahan>(from, to, count);
+    case kFloat16Kahan: return encode_weights<KahanHalf>(from, to, count);
+    case kSplit24: return encode_weights<Split24>(from, to, count);
+    case kSplit32: return encode_weights<Split32>(from, to, count);
   }
 }
 

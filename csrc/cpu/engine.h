@@ -8,7 +8,7 @@
 
 namespace fusedopt::FUSEDOPT_ISA {
 
-constexpr int kBlock = 2048;  // elements; all streams of a block stay in the first-level cache
+constexpr int kBlock = 512;  // elements; all streams of a block stay in the first-level cache
 
 template <class T>
 constexpr Codec kNative = sizeof(T) == 8 ? kFloat64 : kFloat32;
@@ -38,15 +38,21 @@ class Stream {
 };
 
 // The streams of one tensor in this step.
-struct Places {
-  const Row& row;
-  uint32_t step;
-
-  Places(const Row& row, const double* scalars)
-      : row(row), step(static_cast<uint32_t>(static_cast<int64_t>(scalars[column::step]))) {}
-  Place at(int s, int64_t offset, int64_t block) const {
-    return {row.stream[s], row.side[s], row.codec(s), offset, block, stream_key(step, row.seed, s)};
+class Places {
+ public:
+  Places(const Row& row, const double* scalars) {
+    const auto step = static_cast<uint32_t>(static_cast<int64_t>(scalars[column::step]));
+    for (int s = 0; s < kMaxStreams; ++s)
+      place_[s] = {row.stream[s], row.side[s], row.codec(s), 0, 0, stream_key(step, row.seed, s)};
   }
+  Place at(int s, int64_t offset, int64_t block) const {
+    Place place = place_[s];
+    place.offset = offset, place.block = block;
+    return place;
+  }
+
+ private:
+  Place place_[kMaxStreams];
 };
 
 // What all rules have in common: the engine's own scalars of one row, spread over vectors, and its stages.

@@ -3,9 +3,8 @@
 #pragma once
 #include <algorithm>
 
-#include "../random.h"
-#include "../row.h"
 #include "bytes.h"
+#include "place.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
 
@@ -19,15 +18,15 @@ constexpr int16_t kOffset = 1016 - kLast<Byte>;
 
 template <class Byte>
 FUSEDOPT_INLINE void decode_halves(float* to, const Byte* from, Floats scale) {
-  const Halves code = widened(from), sign = kHasSign<Byte> ? code >> 15 : Halves{};
-  const Halves size = (code ^ sign) - sign;
-  const Halves top = (((size + kOffset<Byte>) << 4) & (Halves)(size > 0)) | (sign << 15);
+  const Halves code = widened(from), size = kHasSign<Byte> ? (code < 0 ? -code : code) : code;
+  const Halves top =
+      (((size + kOffset<Byte>) << 4) & (Halves)(size > 0)) | (kHasSign<Byte> ? code & int16_t(-0x8000) : Halves{});
   Vec<float>(low_floats(top) * scale).store(to);
   Vec<float>(high_floats(top) * scale).store(to + kHalves / 2);
 }
 
 template <class Byte>
-void decode_codes(float* to, const Byte* from, float scale, int count) {
+void decode_part(float* to, const Byte* from, float scale, int count) {
   const Floats scales = scale - Floats{};
   const int whole = count / kHalves * kHalves;
   for (int i = 0; i < whole; i += kHalves) decode_halves(to + i, from + i, scales);
@@ -89,15 +88,9 @@ FUSEDOPT_INLINE Halves positive_codes(const float* from, Floats inverse, Unsigne
   return code_of<uint8_t>(packed(top[0], top[1]));
 }
 
-FUSEDOPT_INLINE Unsigned first_draws(uint32_t start) {
-  Unsigned draw;
-  for (int i = 0; i < kHalves / 2; ++i) draw[i] = start + kGolden * static_cast<uint32_t>(i);
-  return draw;
-}
-
 // A whole block; gives its scale.
 template <class Byte, bool stochastic>
-float encode_codes(Byte* to, const float* from, uint32_t start) {
+float encode_whole(Byte* to, const float* from, uint32_t start) {
   const float scale = block_scale<Byte>(from);
   const Floats inverse = 1 / scale - Floats{};
   Unsigned draw = first_draws(start);
@@ -114,33 +107,33 @@ float encode_codes(Byte* to, const float* from, uint32_t start) {
 
 // Any number of elements from the start of a block on.
 template <class Byte, class T>
-void decode_blocks(T* to, const Byte* from, const float* scales, int count) {
-  for (int i = 0; i < count; i += kBlock8) {
+void decode_codes(T* to, Place from, int count) {
+  for (int i = 0; i < count; i += kBlock8, from.advance(kBlock8)) {
     const int part = std::min(kBlock8, count - i);
     if constexpr (sizeof(T) == sizeof(float)) {
-      decode_codes(to + i, from + i, *scales++, part);
+      decode_part(to + i, from.at<Byte>(), from.scale(), part);
     } else {
       float decoded[kBlock8];
-      decode_codes(decoded, from + i, *scales++, part);
+      decode_part(decoded, from.at<Byte>(), from.scale(), part);
       std::copy_n(decoded, part, to + i);
     }
   }
 }
 
 template <class Byte, bool stochastic, class T>
-void encode_blocks(const T* from, Byte* to, float* scales, uint32_t key, int64_t block, int count) {
-  for (int i = 0; i < count; i += kBlock8, ++block) {
+void encode_codes(const T* from, Place to, int count) {
+  for (int i = 0; i < count; i += kBlock8, to.advance(kBlock8)) {
     const int part = std::min(kBlock8, count - i);
-    const uint32_t start = stochastic ? block_start(key, block) : 0;
-    if (sizeof(T) == sizeof(float) && part == kBlock8) {
-      *scales++ = encode_codes<Byte, stochastic>(to + i, reinterpret_cast<const float*>(from + i), start);
+    float padded[kBlock8] = {};
+    const float* x = floats(from + i, part, padded);
+    if (part == kBlock8) {
+      to.scale() = encode_whole<Byte, stochastic>(to.at<Byte>(), x, to.start());
       continue;
     }
-    float padded[kBlock8] = {};
+    if (x != padded) std::copy_n(x, part, padded);
     Byte codes[kBlock8];
-    for (int j = 0; j < part; ++j) padded[j] = static_cast<float>(from[i + j]);
-    *scales++ = encode_codes<Byte, stochastic>(codes, padded, start);
-    std::copy_n(codes, part, to + i);
+    to.scale() = encode_whole<Byte, stochastic>(codes, padded, to.start());
+    std::copy_n(codes, part, to.at<Byte>());
   }
 }
 

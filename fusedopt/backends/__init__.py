@@ -47,12 +47,12 @@ def unavailable(name, device=None):
     return engines()[name].unavailable(device)
 
 
-def engine_for(bucket):
-    """The engine that will run ``bucket``: the selected one, else the fastest that can."""
+def engine_class(device):
+    """The engine that will step parameters on ``device``: the selected one, else the fastest that can."""
     name = selected()
     if name:
-        reason = unavailable(name, bucket.device)
+        reason = unavailable(name, device)
         if reason:
-            raise RuntimeError(f"backend {name!r} cannot step parameters on {bucket.device}: {reason}")
-        return engines()[name](bucket)
-    return next(engine for engine in engines().values() if not engine.unavailable(bucket.device))(bucket)
+            raise RuntimeError(f"backend {name!r} cannot step parameters on {device}: {reason}")
+        return engines()[name]
+    return next(engine for engine in engines().values() if not engine.unavailable(device))

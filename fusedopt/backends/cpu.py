@@ -7,6 +7,8 @@ from .engine import Engine
 
 
 class Cpu(Engine):
+    sweeps_codecs = True
+
     def __init__(self, bucket):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)

@@ -2,12 +2,14 @@
 
 import torch
 
-from .. import bits, codecs, modifiers
+from .. import bits, modifiers
 from ..scalars import HEADER
 from .engine import Engine
 
 
 class Eager(Engine):
+    sweeps_codecs = True
+
     @staticmethod
     def unavailable(device):
         return None
@@ -33,45 +35,23 @@ class Eager(Engine):
 
 def _step(rule, scalars, entry, dtype, t):
     """Reads a parameter's tensors as the rule sees them, and writes what the update returns."""
-    streams = [_Stream(entry, i, t) for i in range(1 + len(entry.states))]
     kinds = ("element", *rule.states.values())
-    values = [stream.read(kind, dtype) for stream, kind in zip(streams, kinds, strict=True)]
-    results = update(rule, scalars, entry.matrix.view("element", entry.grad.to(dtype)), *values)
-    for stream, kind, value in zip(streams, kinds, results, strict=True):
-        stream.write(kind, value)
-
-
-class _Stream:
-    """The parameter (0) or a state as it is stored, and its codec."""
-
-    def __init__(self, entry, i, t):
-        self.matrix, self.codec, self.side = entry.matrix, entry.codecs[i], entry.sides[i]
-        self.tensor = (entry.param, *entry.states)[i]
-        self.key = codecs.stream_key(t, entry.seed, i + 1)
-
-    def read(self, kind, dtype):
+    tensors = (entry.param, *entry.states)
+    stored = [entry.stored(i, t) for i in range(len(tensors))]
+    streams = list(zip(kinds, tensors, stored, strict=True))
+    values = [_read(entry.matrix, kind, s.read() if s else tensor, dtype) for kind, tensor, s in streams]
+    results = update(rule, scalars, _read(entry.matrix, "element", entry.grad, dtype), *values)
+    for (kind, tensor, s), value in zip(streams, results, strict=True):
         if kind == "sign":
-            return torch.where(bits.unpack(self.tensor, self.matrix.cols), 1, -1).to(dtype).unsqueeze(0)
-        tensor = self.tensor
-        if self.codec:
-            main, side, cols = self._flat()
-            tensor = torch.empty_like(self.tensor, dtype=torch.float32)
-            codecs.in_memory(tensor).copy_(self.codec.decode(main, side, cols))
-        return self.matrix.view(kind, tensor.to(dtype))
+            tensor.copy_(bits.pack(value > 0))
+        else:
+            (s.write if s else tensor.copy_)(value.reshape(tensor.shape))
 
-    def write(self, kind, value):
-        if kind == "sign":
-            return self.tensor.copy_(bits.pack(value > 0))
-        value = value.reshape(self.tensor.shape)
-        if not self.codec:
-            return self.tensor.copy_(value)
-        dense = torch.empty_like(self.tensor, dtype=torch.float32).copy_(value)
-        main, side, cols = self._flat()
-        self.codec.encode(codecs.in_memory(dense), main, side, cols, self.key)
 
-    def _flat(self):
-        side = self.side if self.side is None or self.codec.scaled else codecs.in_memory(self.side)
-        return codecs.in_memory(self.tensor), side, self.matrix.cols
+def _read(matrix, kind, tensor, dtype):
+    if kind == "sign":
+        return torch.where(bits.unpack(tensor, matrix.cols), 1, -1).to(dtype).unsqueeze(0)
+    return matrix.view(kind, tensor.to(dtype))
 
 
 def update(rule, scalars, g, p, *states):

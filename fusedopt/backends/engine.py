@@ -8,6 +8,8 @@ import torch
 class Engine(ABC):
     """One bucket bound to one engine."""
 
+    sweeps_codecs = False  # whether it reads states and weights in a codec for rules that see matrices, too
+
     def __init__(self, bucket):
         self.bucket = bucket
         self.owners = [entry.owner for entry in bucket.entries]
