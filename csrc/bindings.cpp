@@ -42,12 +42,12 @@ PYBIND11_MODULE(_C, m) {
   m.def(
       "cpu_step",
       [](const Table& table, const std::string& rule, bool fp64, uintptr_t scalars, int columns, double coefficient,
-         int threads) {
+         int threads, uintptr_t seen) {
         py::gil_scoped_release release;
-        cpu_step(table, rule, fp64, {doubles(scalars), columns, coefficient}, threads);
+        cpu_step(table, rule, fp64, {doubles(scalars), columns, coefficient}, threads, reinterpret_cast<Seen*>(seen));
       },
       py::arg("table"), py::arg("rule"), py::arg("fp64"), py::arg("scalars"), py::arg("columns"),
-      py::arg("coefficient"), py::arg("threads"));
+      py::arg("coefficient"), py::arg("threads"), py::arg("seen"));
   m.def("cpu_sum_squares", &cpu_sum_squares, py::call_guard<py::gil_scoped_release>());
   m.def("isa", [] { return kernels().name; });
   m.def("isas", &compiled_isas);

@@ -17,6 +17,7 @@ from .matrix import Matrix
 from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
 from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
+from .telemetry import Telemetry
 from .validation import check_gradient, check_options, check_parameter, check_state
 
 
@@ -135,8 +136,14 @@ class Program:
         coefficient = clip_coefficient(optimizer.param_groups, engines)
         if self.roster is None:
             self._commit(optimizer, engines)
+        watched = any(group["telemetry"] for group in optimizer.param_groups)
+        optimizer.telemetry = {}
         for engine, table in zip(engines, tables, strict=True):
-            engine.run(table, coefficient)
+            if watched:
+                owners, seen = engine.owners, engine.observe(table, coefficient).tolist()
+                optimizer.telemetry |= {p: Telemetry.of(row) for p, row in zip(owners, seen, strict=True)}
+            else:
+                engine.run(table, coefficient)
             engine.finish()
 
     def _commit(self, optimizer, engines):

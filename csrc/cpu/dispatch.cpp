@@ -65,27 +65,29 @@ std::vector<std::string> compiled_isas() {
 
 namespace {
 
-void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars, int threads) {
+void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars, int threads, Seen* seen) {
   const int64_t tasks = static_cast<int64_t>(table.tasks().size()) - 1;
+  std::vector<Seen> of_chunks(seen ? table.chunks().size() : 0);
 #pragma omp parallel for schedule(dynamic) num_threads(threads) if (tasks > 1)
   for (int64_t task = 0; task < tasks; ++task) {
     const int64_t first = table.tasks()[task], end = table.tasks()[task + 1];
     kernel({table.rows().data(), table.chunks().data() + first, end - first, scalars.table, scalars.columns,
-            scalars.coefficient});
+            scalars.coefficient, seen ? of_chunks.data() + first : nullptr});
   }
+  for (size_t c = 0; c < of_chunks.size(); ++c) seen[table.chunks()[c].row].add(of_chunks[c]);
 }
 
 }  // namespace
 
-void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads) {
+void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads, Seen* seen) {
   const Isa& all = kernels();
   if (const RuleKernels* found = find(all.rules, all.rule_count, rule))
-    return step_elements(table, fp64 ? found->fp64 : found->fp32, scalars, threads);
+    return step_elements(table, fp64 ? found->fp64 : found->fp32, scalars, threads, seen);
   const MatrixKernels* found = find(all.matrix_rules, all.matrix_rule_count, rule);
   if (!found)
     throw std::runtime_error("rule '" + rule + "' is not compiled into fusedopt._C; run `make rules` and rebuild");
   const MatrixSteps& steps = fp64 ? found->fp64 : found->fp32;
-  step_matrices(table.rows(), steps, scalars, threads);
+  step_matrices(table.rows(), steps, scalars, threads, seen);
 }
 
 double cpu_sum_squares(const Table& table, bool fp64, int threads) {

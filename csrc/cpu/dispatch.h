@@ -12,7 +12,8 @@ namespace fusedopt {
 const Isa& kernels();
 std::vector<std::string> compiled_isas();
 
-void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads);
+// `seen`: what the step did to every tensor, zeros to begin with, or null.
+void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads, Seen* seen);
 // The sum of all squared gradients, the same for any number of threads and any ISA.
 double cpu_sum_squares(const Table& table, bool fp64, int threads);
 

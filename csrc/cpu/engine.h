@@ -2,9 +2,9 @@
 #pragma once
 #include "../rules/layout.h"
 #include "../rules/modifiers.h"
-#include "codecs.h"
 #include "kernels.h"
 #include "vec.h"
+#include "watch.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
 
@@ -42,8 +42,10 @@ class Places {
  public:
   Places(const Row& row, const double* scalars) {
     const auto step = static_cast<uint32_t>(static_cast<int64_t>(scalars[column::step]));
-    for (int s = 0; s < kMaxStreams; ++s)
-      place_[s] = {row.stream[s], row.side[s], row.codec(s), 0, 0, stream_key(step, row.seed, s)};
+    for (int s = 0; s < kMaxStreams; ++s) {
+      const Codec codec = row.codec(s);
+      place_[s] = {row.stream[s], row.side[s], codec, 0, 0, codec > kBits ? stream_key(step, row.seed, s) : 0};
+    }
   }
   Place at(int s, int64_t offset, int64_t block) const {
     Place place = place_[s];
@@ -102,7 +104,8 @@ FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
 }
 
 template <class Rule, class T>
-void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Places& places, const Chunk& chunk) {
+void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Places& places, const Chunk& chunk,
+                Watcher<T, kBlock>* watcher) {
   constexpr int streams = kFirstState + Rule::states;
   Place place[streams];
   for (int s = 0; s < streams; ++s) place[s] = places.at(s, chunk.begin, chunk.begin / kBlock8);
@@ -110,8 +113,13 @@ void step_chunk(const Scalars<Rule, T>& k, Stream<T, kBlock>* stream, const Plac
     const int count = chunk.end - offset < kBlock ? static_cast<int>(chunk.end - offset) : kBlock;
     T* at[streams];
     for (int s = 0; s < streams; ++s) at[s] = stream[s].open_padded(place[s], count);
+    if (watcher) watcher->open(at[kGrad], at[kParam], count);
     for (int i = 0; i < count; i += Vec<T>::lanes) update<Rule, T>(k, at, i);
-    for (int s = kParam; s < streams; ++s) stream[s].close(at[s], place[s], count);
+    if (watcher) watcher->close(at[kParam], count);
+    for (int s = kParam; s < streams; ++s) {
+      stream[s].close(at[s], place[s], count);
+      if (watcher && place[s].codec != kNative<T>) watcher->stored(at[s], place[s], count);
+    }
     for (int s = 0; s < streams; ++s) place[s].advance(kBlock);
   }
 }
@@ -128,27 +136,25 @@ void step(const Work& work) {
     if (c > 0 && row.scalars != work.rows[work.chunks[c - 1].row].scalars)
       k = Scalars<Rule, T>(work.scalars + row.scalars * work.columns, work.coefficient);
     const Places places(row, work.scalars + row.scalars * work.columns);
-    step_chunk<Rule, T>(k, stream, places, work.chunks[c]);
+    if (work.seen) {
+      Watcher<T, kBlock> watcher;
+      step_chunk<Rule, T>(k, stream, places, work.chunks[c], &watcher);
+      work.seen[c] = watcher.seen();
+    } else {
+      step_chunk<Rule, T>(k, stream, places, work.chunks[c], nullptr);
+    }
   }
 }
 
-// Sixteen running sums whatever the vector width, so that every ISA adds in the same order.
 template <class T>
 double sum_squares(const Row& row, int64_t begin, int64_t end) {
-  constexpr int lanes = 16;
-  double sums[lanes] = {};
+  SquareSum<T> sum;
   Stream<T, kBlock> stream;
   for (int64_t offset = begin; offset < end; offset += kBlock) {
     const int count = end - offset < kBlock ? static_cast<int>(end - offset) : kBlock;
-    const T* g = stream.open_padded({row.stream[kGrad], nullptr, row.codec(kGrad), offset, 0, 0}, count);
-    const int whole = count - count % lanes;
-    for (int i = 0; i < whole; i += lanes)
-      for (int j = 0; j < lanes; ++j) sums[j] += static_cast<double>(g[i + j]) * static_cast<double>(g[i + j]);
-    for (int i = whole; i < count; ++i) sums[i - whole] += static_cast<double>(g[i]) * static_cast<double>(g[i]);
+    sum.add(stream.open_padded({row.stream[kGrad], nullptr, row.codec(kGrad), offset, 0, 0}, count), count);
   }
-  for (int width = lanes / 2; width > 0; width /= 2)
-    for (int j = 0; j < width; ++j) sums[j] += sums[j + width];
-  return sums[0];
+  return sum.total();
 }
 
 }  // namespace fusedopt::FUSEDOPT_ISA

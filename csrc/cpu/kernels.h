@@ -11,6 +11,17 @@ struct Scalars {
   double coefficient;
 };
 
+// What a step did: squared norms of gradient and update, and how many elements did not fit their storage or were not
+// finite.
+struct Seen {
+  double gradient = 0, update = 0, saturated = 0, flushed = 0, nonfinite = 0;
+
+  void add(const Seen& other) {
+    gradient += other.gradient, update += other.update, saturated += other.saturated;
+    flushed += other.flushed, nonfinite += other.nonfinite;
+  }
+};
+
 // What a kernel steps in one call. Every gradient is multiplied by coefficient.
 struct Work {
   const Row* rows;
@@ -19,6 +30,7 @@ struct Work {
   const double* scalars;  // a (rows, columns) table
   int columns;
   double coefficient;
+  Seen* seen = nullptr;  // of every chunk, where that is asked for
 };
 
 // One tensor, for a rule with row and column statistics.
@@ -27,6 +39,7 @@ struct MatrixWork {
   const double* scalars;  // of this tensor
   double coefficient;
   void* scratch;
+  Seen* seen = nullptr;  // of every piece, where that is asked for
 };
 
 // Such a rule's step is a sequence of phases; the pieces of one may run in any order, on any thread.

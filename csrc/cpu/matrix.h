@@ -37,25 +37,25 @@ struct SweepPhase {
     const int64_t first = pieces.first(piece), last = pieces.last(piece);
     std::fill(cols_of(values, first), cols_of(values, last), T(0));
     std::fill(values.band_sums + first * tensor_sums, values.band_sums + last * tensor_sums, 0.0);
-    if (values.bands.cols < kNarrow)
-      run_narrow(work, values, values.bands.row(first), values.bands.row(last));
-    else
-      run_wide(work, values, values.bands.row(first), values.bands.row(last));
+    const bool narrow = values.bands.cols < kNarrow;
+    const Seen seen = (narrow ? run_narrow : run_wide)(work, values, values.bands.row(first), values.bands.row(last));
+    if (Kernel::commits && work.seen) work.seen[piece] = seen;
   }
 
  private:
   static T* cols_of(const Values<Rule, T>& values, int64_t band) {
     return values.band_cols + band * column_sums * values.bands.cols;
   }
-  static void run_wide(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
+  static Seen run_wide(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
     Sweep<Rule, Kernel, T> sweep(work, values);
     for (int64_t row = begin; row < end; ++row) {
       const Total total = sweep.run(row / values.bands.rows, row, cols_of(values, values.bands.band(row)));
       for (int sum = 0; sum < Total::count; ++sum)
         if (Total::along(sum)) store(values, row, values.bands.band(row), sum, total.total(sum));
     }
+    return sweep.seen();
   }
-  static void run_narrow(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
+  static Seen run_narrow(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
     NarrowSweep<Rule, Kernel, T> sweep(work, values);
     sweep.run(begin, end, [&](int64_t row, int64_t band, int sum, const T* terms) {
       const int64_t width = values.bands.cols;
@@ -65,6 +65,7 @@ struct SweepPhase {
       for (int64_t i = 0; i < width; ++i) total = combined(Total::op(sum), total, terms[i]);
       store(values, row, band, sum, total);
     });
+    return sweep.seen();
   }
   // A row's total is its value, or a part of its band's.
   static void store(const Values<Rule, T>& values, int64_t row, int64_t band, int sum, double total) {

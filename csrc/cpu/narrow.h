@@ -15,7 +15,7 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
   using typename Base::F, typename Base::Total;
 
  public:
-  using Base::Base;
+  using Base::Base, Base::seen;
 
   // Calls add(row, band, sum, terms) with the terms of every row in [begin, end). Rows and bands count through all
   // matrices.
@@ -51,6 +51,7 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
       if (shape(n) == Shape::matrix) spread(uniform_[n], from + matrix, matrix_of_, count);
       if (!is_spread(n)) k[n] = F(values_.uniform(Kernel::uniforms::at[n], matrix, row));
     }
+    Base::watch_before(at, count);
     for (int i = 0; i < count; i += F::lanes) {
       F term[sums + 1];
       for (int n = 0; n < uniforms; ++n)
@@ -58,6 +59,7 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
       Base::apply(header_, at, i, k, term);
       for (int sum = 0; sum < sums; ++sum) term[sum].store(terms_[sum] + i);
     }
+    Base::watch_after(at, count);
     for (int s = kParam; s < written; ++s) close(s, at[s], row, rows);
     for (int sum = 0; sum < sums; ++sum)
       for (int r = 0; r < rows; ++r) add(row + r, band_of_[r], sum, terms_[sum] + r * cols);
@@ -100,8 +102,14 @@ class NarrowSweep : SweepBase<Rule, Kernel, T> {
   }
   void close(int s, const T* at, int64_t row, int rows) {
     const int cols = static_cast<int>(row_.cols);
-    if (!Base::by_rows(s)) return buffer_[s].close(at, Base::at(s, row, 0), rows * cols);
-    for (int r = 0; r < rows; ++r) encode_block(at + r * cols, Base::at(s, row + r, 0), cols);
+    if (!Base::by_rows(s)) {
+      buffer_[s].close(at, Base::at(s, row, 0), rows * cols);
+      return Base::watch_stored(at, Base::at(s, row, 0), rows * cols);
+    }
+    for (int r = 0; r < rows; ++r) {
+      encode_block(at + r * cols, Base::at(s, row + r, 0), cols);
+      Base::watch_stored(at + r * cols, Base::at(s, row + r, 0), cols);
+    }
   }
 
   int row_of_[kSpan], matrix_of_[kSpan], col_of_[kSpan];

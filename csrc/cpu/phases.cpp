@@ -40,15 +40,31 @@ class Scratch {
   Memory memory_;
 };
 
-MatrixWork work_on(const Row& row, const Scalars& scalars, void* scratch) {
-  return {row, scalars.table + static_cast<int64_t>(row.scalars) * scalars.columns, scalars.coefficient, scratch};
-}
+// What is known of one tensor in this step; `seen` has a place for every piece of any phase, or none.
+struct Tensor {
+  const Row& row;
+  const Scalars& scalars;
+  std::vector<Seen> seen;
+
+  Tensor(const Row& row, const MatrixSteps& steps, const Scalars& scalars, bool watches) : row(row), scalars(scalars) {
+    int64_t most = 0;
+    for (int i = 0; i < steps.count; ++i) most = std::max(most, steps.phases[i].pieces(row));
+    if (watches) seen.resize(most);
+  }
+  MatrixWork with(void* scratch) {
+    return {row, scalars.table + static_cast<int64_t>(row.scalars) * scalars.columns, scalars.coefficient, scratch,
+            seen.empty() ? nullptr : seen.data()};
+  }
+  void report(Seen* to) const {
+    for (const Seen& piece : seen) to->add(piece);
+  }
+};
 
 // One tensor's phases in order, each in pieces, of which every thread has a share.
 class Job {
  public:
-  Job(const Row& row, const MatrixSteps& steps, const Scalars& scalars, int shares)
-      : row_(row), steps_(steps), scalars_(scalars), shares_(shares), next_(shares) {}
+  Job(const Row& row, const MatrixSteps& steps, const Scalars& scalars, int shares, Seen* seen)
+      : row_(row), steps_(steps), tensor_(row, steps, scalars, seen), seen_(seen), shares_(shares), next_(shares) {}
 
   void open(void* scratch) {
     scratch_ = scratch;
@@ -85,12 +101,15 @@ class Job {
       if (piece == last - first) return false;
     } while (!next_[share].word.compare_exchange_weak(at, at + 1, std::memory_order_acq_rel));
     const Phase& of = steps_.phases[phase];
-    of.run(work_on(row_, scalars_, scratch_), of.nth(piece, first, last));
+    of.run(tensor_.with(scratch_), of.nth(piece, first, last));
     if (left_.fetch_sub(1, std::memory_order_acq_rel) == 1) begin(phase + 1);
     return true;
   }
   void begin(int phase) {
-    if (phase == steps_.count) return finished_.store(true, std::memory_order_release);
+    if (phase == steps_.count) {
+      tensor_.report(seen_);
+      return finished_.store(true, std::memory_order_release);
+    }
     const int64_t pieces = steps_.phases[phase].pieces(row_);
     few_.store(pieces < shares_, std::memory_order_relaxed);
     left_.store(pieces, std::memory_order_relaxed);
@@ -99,7 +118,8 @@ class Job {
 
   const Row& row_;
   const MatrixSteps& steps_;
-  const Scalars& scalars_;
+  Tensor tensor_;
+  Seen* const seen_;
   const int shares_;
   void* scratch_ = nullptr;
   std::vector<Next> next_;        // of every share
@@ -132,18 +152,22 @@ void take_part(std::deque<Job>& jobs, std::atomic<size_t>& opened, const Scratch
 }
 
 // All phases on the calling thread.
-void step_whole(const Row& row, const MatrixSteps& steps, const Scalars& scalars, void* scratch) {
-  const MatrixWork work = work_on(row, scalars, scratch);
+void step_whole(const Row& row, const MatrixSteps& steps, const Scalars& scalars, void* scratch, Seen* seen) {
+  Tensor tensor(row, steps, scalars, seen);
+  const MatrixWork work = tensor.with(scratch);
   for (const Phase* phase = steps.phases; phase != steps.phases + steps.count; ++phase)
     for (int64_t n = 0, pieces = phase->pieces(row); n < pieces; ++n) phase->run(work, phase->nth(n, 0, pieces));
+  tensor.report(seen);
 }
 
 }  // namespace
 
-void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads) {
+void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads,
+                   Seen* seen) {
+  const auto seen_of = [&](int64_t row) { return seen ? seen + row : nullptr; };
   std::deque<Job> jobs;
   for (const Row& row : rows)
-    if (row.numel >= kShared) jobs.emplace_back(row, steps, scalars, threads);
+    if (row.numel >= kShared) jobs.emplace_back(row, steps, scalars, threads, seen_of(&row - rows.data()));
   std::atomic<size_t> opened{0};
   const Scratch scratch(rows, steps, true, kOpen);
   const int64_t count = static_cast<int64_t>(rows.size());
@@ -153,7 +177,7 @@ void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const
     const Scratch own(rows, steps, false, 1);
 #pragma omp for schedule(dynamic)
     for (int64_t r = 0; r < count; ++r)
-      if (rows[r].numel > 0 && rows[r].numel < kShared) step_whole(rows[r], steps, scalars, own.at(0));
+      if (rows[r].numel > 0 && rows[r].numel < kShared) step_whole(rows[r], steps, scalars, own.at(0), seen_of(r));
   }
 }
 

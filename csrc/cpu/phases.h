@@ -8,6 +8,8 @@
 
 namespace fusedopt {
 
-void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads);
+// `seen`: one for every row, or null.
+void step_matrices(const std::vector<Row>& rows, const MatrixSteps& steps, const Scalars& scalars, int threads,
+                   Seen* seen);
 
 }  // namespace fusedopt

@@ -16,7 +16,10 @@ class SweepBase {
   using Total = Sums<Rule, Kernel, T>;
 
   SweepBase(const MatrixWork& work, const Values<Rule, T>& values)
-      : row_(work.row), places_(work.row, work.scalars), values_(values), header_(work.scalars, work.coefficient) {}
+      : row_(work.row), places_(work.row, work.scalars), values_(values), header_(work.scalars, work.coefficient),
+        watches_(Kernel::commits && work.seen) {}
+
+  Seen seen() const { return watcher_.seen(); }
 
  protected:
   static constexpr int kFirst = 2, streams = kFirst + Kernel::streams::count, uniforms = Kernel::uniforms::count;
@@ -37,6 +40,15 @@ class SweepBase {
     return places_.at(place(s), row * length + col, row * ((row_.cols + kBlock8 - 1) / kBlock8) + col / kBlock8);
   }
   bool is_bits(int s) const { return row_.codec(place(s)) == kBits; }
+  void watch_before(T* const* at, int count) {
+    if (watches_ && at[kGrad]) watcher_.open(at[kGrad], at[kParam], count);
+  }
+  void watch_after(T* const* at, int count) {
+    if (watches_ && at[kGrad]) watcher_.close(at[kParam], count);
+  }
+  void watch_stored(const T* at, const Place& place, int count) {
+    if (watches_ && place.codec != kNative<T> && place.codec != kBits) watcher_.stored(at, place, count);
+  }
   // Whether rows are stored one by one, so that none can be read together with the next.
   bool by_rows(int s) const { return row_.codec(place(s)) >= kBits; }
 
@@ -59,6 +71,8 @@ class SweepBase {
   const Places places_;
   const Values<Rule, T>& values_;
   const Header<T> header_;
+  const bool watches_;
+  Watcher<T, kSpan> watcher_;
   Stream<T, kSpan> buffer_[streams];
 };
 
@@ -70,7 +84,7 @@ class Sweep : SweepBase<Rule, Kernel, T> {
   using typename Base::F;
 
  public:
-  using Base::Base;
+  using Base::Base, Base::seen;
   using typename Base::Total;
 
   // Rows count through all matrices. `cols` has a row's length for every sum down the columns.
@@ -82,9 +96,14 @@ class Sweep : SweepBase<Rule, Kernel, T> {
       const int count = static_cast<int>(std::min<int64_t>(kSpan, row_.cols - col)), whole = count - count % kLanes;
       T* at[streams] = {};
       open(at, matrix, row, col, count);
+      Base::watch_before(at, count);
       groups(at, whole, k, cols + col, total);
       if (whole < count) tail(at, whole, count - whole, k, cols + col, total);
-      for (int s = kParam; s < written; ++s) buffer_[s].close(at[s], Base::at(s, row, col), count);
+      Base::watch_after(at, count);
+      for (int s = kParam; s < written; ++s) {
+        buffer_[s].close(at[s], Base::at(s, row, col), count);
+        Base::watch_stored(at[s], Base::at(s, row, col), count);
+      }
     }
     return total;
   }

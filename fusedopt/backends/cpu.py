@@ -2,6 +2,7 @@
 
 import torch
 
+from ..telemetry import Telemetry
 from . import native
 from .engine import Engine
 
@@ -28,6 +29,14 @@ class Cpu(Engine):
         return torch.tensor(total, dtype=torch.float64, device="cpu")
 
     def run(self, table, coefficient):
+        self._step(table, coefficient, 0)
+
+    def observe(self, table, coefficient):
+        seen = torch.zeros(len(self.bucket.entries), len(Telemetry._fields), dtype=torch.float64, device="cpu")
+        self._step(table, coefficient, seen.data_ptr())
+        return seen
+
+    def _step(self, table, coefficient, seen):
         native._C.cpu_step(
             self.table.native,
             self.bucket.rule.name,
@@ -36,6 +45,7 @@ class Cpu(Engine):
             table.shape[-1],
             1.0 if coefficient is None else float(coefficient),
             torch.get_num_threads(),
+            seen,
         )
 
     def advance(self):
