@@ -5,6 +5,7 @@ import copy
 import torch
 
 from . import codecs
+from .layout import is_regular
 from .rule import KINDS
 
 FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "8bit": torch.uint8, "nnmf": None}
@@ -126,14 +127,51 @@ def restore(optimizer):
             optimizer.state[p] = copy.deepcopy(kept.record)
             continue
         record = optimizer.translated(groups[p], p, kept.record)
-        optimizer.state[p] = {key: _placed(key, value, p, groups[p]["capturable"]) for key, value in record.items()}
+        optimizer.state[p] = {
+            key: _placed(key, value, p, record, groups[p]["capturable"]) for key, value in record.items()
+        }
 
 
-def _placed(key, value, p, capturable):
+def _placed(key, value, p, record, capturable):
     if not isinstance(value, torch.Tensor):
         return copy.deepcopy(value)
     if key == "step" and not capturable:
         return value.detach().to("cpu", copy=True)
-    if value.shape == p.shape:  # laid out as the parameter, so that engines can walk them together
+    if value.shape == p.shape and scale_key(key) not in record:  # laid out as the parameter, for engines to walk both
         return torch.empty_like(p, dtype=value.dtype, requires_grad=False).copy_(value.detach())
     return value.detach().to(p.device, copy=True)
+
+
+def lay_out(record, member):
+    """Lays checked 8-bit states out as the parameter: blocks follow memory, so another order needs other blocks.
+
+    Their values are then rounded once more, to nearest: by a 17th at most, where codes reach.
+    """
+    order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
+    for name, kind in member.rule.states.items():
+        if scale_key(name) not in record:
+            continue
+        main, cols = record[name], member.matrix.cols
+        like = torch.empty_like(member.param, dtype=torch.float32, requires_grad=False, memory_format=order)
+        if not is_regular(like, main):
+            values = like.copy_(decoded(main, record[scale_key(name)], kind, cols))
+            record[name], record[scale_key(name)] = encoded(values, kind, cols)
+
+
+NEAREST = {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8}
+
+
+def decoded(codes, scale, kind, cols):
+    """The float32 values of a state in eight bits, laid out as its codes; ``cols`` as in :mod:`fusedopt.codecs`."""
+    values = torch.empty_like(codes, dtype=torch.float32)
+    codecs.in_memory(values).copy_(NEAREST[kind].decode(codecs.in_memory(codes), scale, cols))
+    return values
+
+
+def encoded(values, kind, cols):
+    """Codes, rounded to nearest, and scales of dense float32 ``values``, laid out as these."""
+    codec, blocks = NEAREST[kind], codecs.block_count(values.numel(), cols)
+    codes = torch.empty_like(values, dtype=codec.main)
+    scale = torch.empty(blocks, dtype=torch.float32, device=values.device)
+    codec.encode(codecs.in_memory(values), codecs.in_memory(codes), scale, cols, key=None)
+    return codes, scale

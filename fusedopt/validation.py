@@ -1,5 +1,7 @@
 """Checks of hyper-parameters and tensors, worded as torch.optim words them where it checks too."""
 
+import itertools
+
 import torch
 
 from . import codecs
@@ -90,6 +92,31 @@ def check_gradient(optimizer, p, label):
         )
 
 
+def labelled(param_groups):
+    """The index of its group, the parameter, and what errors call it, of every parameter."""
+    position = itertools.count()
+    for index, group in enumerate(param_groups):
+        names = group.get("param_names")
+        for i, p in enumerate(group["params"]):
+            yield index, p, f"params[{next(position)}]" + (f" ({names[i]!r})" if names else "")
+
+
+def check_loaded(optimizer, member, state):
+    """Refuses what a wrong or truncated checkpoint would bring: a record that lacks some of what its rule keeps."""
+    name, label = type(optimizer).__name__, member.label
+    if not isinstance(state, dict):
+        raise ValueError(f"{name}: the state of {label} is a {type(state).__name__}; expected a dict of tensors")
+    needed = [*member.rule.states, *(["step"] if optimizer.counts_steps else [])]
+    missing = [key for key in needed if state.get(key) is None]
+    found = [key for key in needed if key not in missing]
+    if missing and found:
+        raise ValueError(
+            f"{name}: state[{missing[0]!r}] of {label} is missing, but {found[0]!r} is there; "
+            "load a state dict that is complete and of this class, or drop the record so that its state begins anew"
+        )
+    check_state(optimizer, member, state)
+
+
 def check_state(optimizer, member, state):
     """Refuses state of another shape or kind than the rule's, as a wrong checkpoint would bring."""
     name, p, label = type(optimizer).__name__, member.param, member.label
@@ -102,7 +129,7 @@ def check_state(optimizer, member, state):
         )
     for key, kind in member.rule.states.items():
         shape = member.matrix.shape(kind, p)
-        if scale_key(key) in state:
+        if scale_key(key) in state or _holds_codes(state.get(key), kind):
             blocks = codecs.block_count(p.numel(), member.matrix.cols)
             _check_state(name, label, key, state, p, [CODES[kind].main] if kind in CODES else [], shape)
             _check_state(name, label, scale_key(key), state, p, [torch.float32], (blocks,))
@@ -111,6 +138,10 @@ def check_state(optimizer, member, state):
     weight = weight_codec(p, optimizer.param_groups[member.group])
     if weight and weight.side and RESIDUAL in state:
         _check_state(name, label, RESIDUAL, state, p, [weight.side], tuple(p.shape))
+
+
+def _holds_codes(value, kind):
+    return kind in CODES and isinstance(value, torch.Tensor) and value.dtype == CODES[kind].main
 
 
 def _check_state(name, label, key, state, p, dtypes, shape):

@@ -3,14 +3,16 @@
 import copy
 import functools
 import io
+import itertools
 import pickle
 
 import pytest
 import torch
-from conftest import DTYPES, STATEFUL, TWINS, Twins, assert_same_bits, parameters, records, set_gradients, train
+from conftest import DTYPES, SHAPES, STATEFUL, TWINS, Twins, assert_same_bits, parameters, records, set_gradients, train
 from references import CASES, Case
 
 import fusedopt
+from fusedopt import state
 
 # --- checkpoints of torch ---
 
@@ -136,7 +138,20 @@ def test_checkpoints_of_torchs_other_implementations(backend, flags):
 
 # --- saving and loading ---
 
-FORMATS = [(torch.bfloat16, "fp32"), (torch.float32, "bf16"), (torch.float16, "param"), (torch.float64, "fp32")]
+FORMATS = [
+    (torch.bfloat16, {"state_format": "fp32"}),
+    (torch.float32, {"state_format": "bf16"}),
+    (torch.float16, {}),
+    (torch.float64, {"state_format": "fp32"}),
+]
+COMPRESSED = [
+    (torch.float32, {"state_format": "8bit"}),
+    (torch.bfloat16, {"state_format": "8bit", "weight_format": "split24"}),
+    (torch.bfloat16, {"weight_format": "split32"}),
+    (torch.float16, {"state_format": "8bit", "weight_format": "kahan"}),
+    (torch.float16, {"state_format": "bf16", "weight_format": "stochastic"}),
+]
+LONGER = (*SHAPES, (300,), (3, 170))  # several blocks, the last one short
 
 
 def through_file(saved):
@@ -146,11 +161,18 @@ def through_file(saved):
     return torch.load(file, weights_only=True)
 
 
-@pytest.mark.parametrize(("dtype", "state_format"), FORMATS)
-@pytest.mark.parametrize("case", CASES, ids=str)
-def test_resuming_equals_not_stopping(backend, case, dtype, state_format):
-    params = parameters(dtype=dtype)
-    optimizer = case.build(params, state_format=state_format)
+RESUMED = [
+    *itertools.product(CASES, FORMATS),
+    *itertools.product([*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, {"amsgrad": True})], COMPRESSED),
+]
+
+
+@pytest.mark.parametrize(("case", "stored"), RESUMED, ids=str)
+def test_resuming_equals_not_stopping(backend, case, stored):
+    """Random bits included: nothing but the state dict tells how far they are."""
+    dtype, formats = stored
+    params = parameters(LONGER, dtype=dtype)
+    optimizer = case.build(params, **formats)
     train(optimizer, params, 3)
     resumed = [p.detach().clone().requires_grad_() for p in params]
     other = type(optimizer)(resumed, lr=9.0)
@@ -239,6 +261,124 @@ def test_a_failing_load_leaves_no_trace(backend):
     assert_same_bits(params, expected)
 
 
+def torn(key, value=None, group=False):
+    """A way to damage a state dict: ``value`` of the old value in place of ``key``, or nothing."""
+
+    def damage(saved):
+        holder = saved["param_groups"][0] if group else saved["state"][1]
+        holder[key] = value(holder[key])
+        if holder[key] is None:
+            del holder[key]
+
+    return damage
+
+
+def gone(_):
+    return None
+
+
+def record_of_a_list(saved):
+    saved["state"][1] = [1, 2]
+
+
+# How a state dict is damaged, and what the message tells of it.
+DAMAGES = {
+    "a moment missing": (torn("exp_avg_sq", gone), ["state['exp_avg_sq']", "is missing", "'exp_avg'"]),
+    "a count missing": (torn("step", gone), ["state['step']", "is missing"]),
+    "scales missing": (torn("exp_avg_scale", gone), ["state['exp_avg_scale']", "None", "(2,)"]),
+    "scales of another block": (
+        torn("exp_avg_sq_scale", lambda t: t[:1]),
+        ["state['exp_avg_sq_scale']", "(1,)", "(2,)"],
+    ),
+    "half scales": (torn("exp_avg_scale", torch.Tensor.half), ["state['exp_avg_scale']", "float16", "float32"]),
+    "codes of another shape": (torn("exp_avg", lambda t: t[:7]), ["state['exp_avg']", "(7,)", "(300,)"]),
+    "codes of the other sign": (torn("exp_avg", torch.Tensor.byte), ["state['exp_avg']", "uint8", "int8"]),
+    "cast codes": (torn("exp_avg", torch.Tensor.bfloat16), ["state['exp_avg']", "bfloat16", "int8"]),
+    "another residual": (torn("weight_residual", torch.Tensor.short), ["state['weight_residual']", "int16", "int8"]),
+    "a word for a count": (torn("step", lambda _: "two"), ["state['step']", "'two'"]),
+    "no record": (record_of_a_list, ["list", "dict"]),
+    "an unknown state_format": (torn("state_format", lambda _: "4bit", group=True), ["state_format", "'4bit'"]),
+    "an unknown weight_format": (
+        torn("weight_format", lambda _: "split16", group=True),
+        ["weight_format", "'split16'"],
+    ),
+    "an unknown rounding": (torn("state_rounding", lambda _: "up", group=True), ["state_rounding", "'up'"]),
+    "a format that does not fit": (torn("state_format", lambda _: "nnmf", group=True), ["exp_avg_row"]),
+}
+EIGHT = {"state_format": "8bit", "weight_format": "split24", "lr": 0.01}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_dict_is_refused_and_changes_nothing(backend, damage):
+    params, expected = (parameters(((7, 5), (300,)), torch.bfloat16) for _ in range(2))
+    optimizer, plain = fusedopt.AdamW([("a", params[0]), ("b", params[1])], **EIGHT), fusedopt.AdamW(expected, **EIGHT)
+    train(optimizer, params, 2)
+    damaged = copy.deepcopy(optimizer.state_dict())
+    damaged["param_groups"][0]["lr"] = 7.0
+    apply, words = DAMAGES[damage]
+    apply(damaged)
+    with pytest.raises(ValueError, match="Invalid" if "unknown" in damage else r"params\[\d\] \('[ab]'\)") as error:
+        optimizer.load_state_dict(damaged)
+    assert all(word in str(error.value) for word in words), error.value
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    train(plain, expected, 2)
+    for found, record in zip(records(optimizer, params), records(plain, expected), strict=True):
+        assert_same_bits(found, record)
+    train(optimizer, params, 2, start=2)
+    train(plain, expected, 2, start=2)
+    assert_same_bits(params, expected)
+    for found, record in zip(records(optimizer, params), records(plain, expected), strict=True):
+        assert_same_bits(found, record)
+
+
+def test_a_split_of_bfloat16_is_refused_by_a_float16_model(backend):
+    params, others = parameters(dtype=torch.bfloat16), parameters(dtype=torch.float16)
+    optimizer, other = fusedopt.AdamW(params, weight_format="split24"), fusedopt.AdamW(others)
+    with pytest.raises(ValueError, match="weight_format='split24' needs bfloat16"):
+        other.load_state_dict(optimizer.state_dict())
+    assert other.param_groups[0]["weight_format"] == "plain"
+
+
+@pytest.mark.parametrize("case", STATEFUL, ids=str)
+def test_floats_stay_floats_where_eight_bits_are_asked_for(backend, case):
+    """As torch's checkpoints hold them: only new state is in eight bits."""
+    twins = Twins(case, dtype=torch.float32)
+    twins.step(3)
+    eight = functools.partial(case.cls, state_format="8bit")
+    to_ours(twins, eight)
+    twins.step(2)
+    assert twins.optimizer.param_groups[0]["state_format"] == "8bit"
+    twins.assert_equal()
+
+
+def decoded(optimizer, p, key):
+    return state.decoded(optimizer.state[p][key], optimizer.state[p][f"{key}_scale"], KINDS[key], p.numel())
+
+
+KINDS = {"exp_avg": "signed", "exp_avg_sq": "positive"}
+
+
+def test_blocks_follow_memory_into_another_layout(backend):
+    """Codes of a contiguous weight, loaded for one in channels_last: the blocks are others, the values are not."""
+    (p,) = parameters(((8, 40, 3, 3),))
+    q = p.detach().to(memory_format=torch.channels_last).requires_grad_()
+    optimizer, other = fusedopt.AdamW8bit([p]), fusedopt.AdamW8bit([q])
+    train(optimizer, [p], 2)
+    with torch.no_grad():
+        q.copy_(p)
+    other.load_state_dict(through_file(optimizer.state_dict()))
+    for key in KINDS:
+        assert other.state[q][key].stride() == q.stride()
+        found, expected = decoded(other, q, key), decoded(optimizer, p, key)
+        assert ((found - expected).abs() <= expected.abs() / 16).all()  # the codes' spacing, halved
+        assert torch.equal(found == 0, expected == 0)
+    train(other, [q], 1, start=2)
+    other.load_state_dict(through_file(other.state_dict()))  # its own layout: nothing is rounded
+    again = fusedopt.AdamW8bit([q])
+    again.load_state_dict(through_file(other.state_dict()))
+    assert_same_bits(again.state[q], other.state[q])
+
+
 @pytest.mark.parametrize("saved_names", [None, ["a", "b"]])
 @pytest.mark.parametrize("own_names", [None, ["x", "y"]])
 def test_parameter_names(backend, saved_names, own_names):
@@ -306,6 +446,7 @@ FACTORED = [
     Case(fusedopt.SM3, {"momentum": 0.9}),
     Case(fusedopt.Amos),
 ]
+EIGHT_BITS = [Case(fusedopt.AdamW8bit), Case(fusedopt.Lion8bit), Case(fusedopt.SGD8bit, {"lr": 0.1, "momentum": 0.9})]
 COPIES = {
     "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
     "deepcopy": copy.deepcopy,
@@ -320,7 +461,9 @@ def _saved(pair):
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED), *FACTORED], ids=str)
+@pytest.mark.parametrize(
+    "case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED), *FACTORED, *EIGHT_BITS], ids=str
+)
 def test_copies_between_steps(backend, case, way):
     params, expected = parameters(), parameters()
     optimizer = case.build(params)
@@ -352,7 +495,9 @@ def test_pickle_of_an_older_release(backend):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED], ids=str)
+@pytest.mark.parametrize(
+    "case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED, *EIGHT_BITS], ids=str
+)
 def test_distributed_checkpoint(backend, case, flat):
     dcp = pytest.importorskip("torch.distributed.checkpoint.state_dict")
     options = dcp.StateDictOptions(flatten_optimizer_state_dict=flat)
@@ -374,3 +519,34 @@ def test_distributed_checkpoint(backend, case, flat):
     train(optimizer, params, 2, start=3)
     train(other, others, 2, start=3)
     assert_same_bits(others, params)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+@pytest.mark.parametrize("weights", ["split24", "split32", "kahan", "stochastic"])
+def test_distributed_checkpoint_through_files(backend, tmp_path, weights):
+    """Codes, scales and residuals are written and read by torch.distributed.checkpoint as any tensors."""
+    dcp = pytest.importorskip("torch.distributed.checkpoint")
+
+    def build():
+        torch.manual_seed(0)
+        net = torch.nn.Sequential(torch.nn.Linear(30, 40), torch.nn.Linear(40, 2)).bfloat16()
+        return net, fusedopt.AdamW8bit(net.parameters(), lr=0.01, weight_format=weights)
+
+    def saved(net, optimizer):
+        model, state = dcp.state_dict.get_state_dict(net, optimizer)
+        return {"model": model, "optimizer": state}
+
+    (net, optimizer), (other_net, other) = build(), build()
+    train(optimizer, list(net.parameters()), 3)
+    dcp.save(saved(net, optimizer), checkpoint_id=tmp_path, no_dist=True)
+    loaded = saved(other_net, other)
+    dcp.load(loaded, checkpoint_id=tmp_path, no_dist=True)
+    dcp.state_dict.set_state_dict(
+        other_net, other, model_state_dict=loaded["model"], optim_state_dict=loaded["optimizer"]
+    )
+    for start in (3, 5):
+        for found, expected in zip(other_net.parameters(), net.parameters(), strict=True):
+            assert_same_bits(dict(other.state[found]), dict(optimizer.state[expected]))
+            assert_same_bits([found], [expected])
+        train(optimizer, list(net.parameters()), 2, start)
+        train(other, list(other_net.parameters()), 2, start)
