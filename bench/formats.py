@@ -15,6 +15,7 @@ import fusedopt
 from fusedopt import codecs, state
 
 from . import machine
+from .convergence import CONTENDERS
 from .models import MODELS
 from .schemes import SCHEMES, agreement
 
@@ -22,11 +23,11 @@ RESULTS = Path("bench/results/formats.json")
 BLOCKS = {"alike": 0.0, "heavy-tailed": 2.0}  # sigma of the logarithm of the gradients' scales within a block
 BETAS = (0.9, 0.999)
 EPS = 1e-8
-WEIGHTS = {
+WEIGHTS: dict[str, tuple] = {
     "torch.optim": (torch.optim.SGD, {}),
     **{name: (fusedopt.SGD, {"weight_format": name}) for name in state.WEIGHT_FORMATS},
 }
-STATES = {
+STATES: dict[str, dict] = {
     "fp32": {"state_format": "fp32"},
     "bf16": {"state_format": "bf16"},
     "bf16, nearest": {"state_format": "bf16", "state_rounding": "nearest"},
@@ -160,18 +161,9 @@ def master(optimizer, p, options):
 
 def kept_bytes():
     """Bytes per parameter of GPT-2 that are kept between steps."""
-    shapes = MODELS["gpt2"].shapes
-    cases = [("torch AdamW", torch.optim.AdamW, torch.float32, {})]
-    cases += [
-        (f"AdamW, {name} state", fusedopt.AdamW, torch.float32, STATES[name]) for name in ("fp32", "bf16", "8bit")
-    ]
-    cases += [(f"Lion, {name} state", fusedopt.Lion, torch.float32, STATES[name]) for name in ("fp32", "8bit")]
-    for name in ("fp32", "8bit"):
-        for weights in state.WEIGHT_FORMATS:
-            options = STATES[name] | {"weight_format": weights}
-            cases.append((f"AdamW, {weights} weights, {name} state", fusedopt.AdamW, torch.bfloat16, options))
-    for label, optimizer, dtype, options in cases:
-        yield {"contender": label, **_kept(optimizer, [torch.zeros(shape, dtype=dtype) for shape in shapes], options)}
+    for name, contender in CONTENDERS.items():
+        params = [torch.zeros(shape, dtype=contender.dtype) for shape in MODELS["gpt2"].shapes]
+        yield {"contender": name, **_kept(contender.optimizer, params, contender.options)}
 
 
 def _kept(optimizer, params, options):
@@ -188,7 +180,7 @@ def _kept(optimizer, params, options):
 
 def measured():
     """All results, under the names of the functions above."""
-    found = {"errors": [], "next_steps": [], "agreement": []}
+    found: dict[str, list] = {"errors": [], "next_steps": [], "agreement": []}
     for name, sigma in BLOCKS.items():
         draw = gradients(256 * 256, sigma)
         m, v = moments(draw)
@@ -204,7 +196,7 @@ def main():
     parser.add_argument("--json", type=Path, default=RESULTS, help="where to write (default: %(default)s)")
     path = parser.parse_args().json
     facts = {**machine.circumstances(), "command": "python -m fusedopt.bench.formats"}
-    path.write_text(json.dumps({**facts, **rounded(measured())}, indent=1) + "\n")
+    path.write_text(json.dumps(facts | {"results": rounded(measured())}, indent=1) + "\n")
 
 
 def rounded(x):

@@ -83,12 +83,13 @@ def e4m3(y):
     return (y * 448).to(torch.float8_e4m3fn).float() / 448
 
 
+TREE, FLOAT8 = "dynamic tree (bitsandbytes, torchao)", "float8 e4m3 (torchao)"
 SCHEMES = {
     "fusedopt": Scheme(coded(codecs.SIGNED8), coded(codecs.POSITIVE8_STOCHASTIC)),
-    "dynamic tree": Scheme(nearest_of(tree(signed=True)), nearest_of(tree(signed=False))),
+    TREE: Scheme(nearest_of(tree(signed=True)), nearest_of(tree(signed=False))),
     "linear": Scheme(evenly(127), evenly(255)),
-    "companded": Scheme(companded(_softsign), lambda x, key=0: _roots(x.sqrt()).square()),
-    "float8 e4m3": Scheme(by_block(e4m3), by_block(e4m3)),
+    "companded (FlashOptim)": Scheme(companded(_softsign), lambda x, key=0: _roots(x.sqrt()).square()),
+    FLOAT8: Scheme(by_block(e4m3), by_block(e4m3)),
 }
 
 
@@ -111,9 +112,9 @@ def _torchao_float8(x):
 
 
 PEERS = (  # a package, its own quantiser of a state, and the scheme that it follows
-    ("bitsandbytes", _bitsandbytes, "dynamic tree"),
-    ("torchao", _torchao, "dynamic tree"),
-    ("torchao", _torchao_float8, "float8 e4m3"),
+    ("bitsandbytes", _bitsandbytes, TREE),
+    ("torchao", _torchao, TREE),
+    ("torchao", _torchao_float8, FLOAT8),
 )
 
 

@@ -1,0 +1,128 @@
+"""The plots of docs/formats.md."""
+
+import statistics
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+from .convergence import REFERENCES, differences
+from .schemes import SCHEMES
+
+COLOURS = {name: f"C{i}" for i, name in enumerate(SCHEMES)}
+STATES = {  # of stall and silence: label, colour and line
+    "8bit": ("fusedopt 8bit, stochastic", "C0", "-"),
+    "8bit, nearest": ("fusedopt 8bit, nearest", "C0", ":"),
+    "bf16": ("fusedopt bf16, stochastic", "C5", "-"),
+    "bf16, nearest": ("fusedopt bf16, nearest", "C5", ":"),
+    **{name: (f"{name}, nearest", COLOURS[name], "--") for name in SCHEMES if name != "fusedopt"},
+}
+UPDATES = {
+    "torch.optim": ("C3", "--"),
+    "plain": ("C1", ":"),
+    "stochastic": ("C0", "-"),
+    "kahan": ("C4", "-"),
+    "split24": ("C2", "-"),
+    "split32": ("black", "-"),
+}
+
+
+def draw(results, folder):
+    """Writes every plot as a PNG."""
+    for make in (errors, next_steps, stall, silence, small_updates, convergence):
+        figure = make(results)
+        figure.savefig(folder / f"{make.__name__}.png", dpi=100)
+        plt.close(figure)
+
+
+def errors(results):
+    figure, grid = plt.subplots(2, 2, figsize=(9, 6), sharex=True, sharey=True, layout="constrained")
+    at = [10**x for x in results["log10_errors"]]
+    for axes_of_state, state, moment in zip(grid, "mv", ("first moment m", "second moment v"), strict=True):
+        for axes, blocks in zip(axes_of_state, ("alike", "heavy-tailed"), strict=True):
+            for row in results["errors"]:
+                if (row["state"], row["blocks"]) == (state, blocks):
+                    axes.loglog(at, row["above"], color=COLOURS[row["scheme"]], label=row["scheme"])
+            axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
+            axes.set(title=f"{moment}, gradients {blocks}", xlim=(1e-3, 10), ylim=(1e-4, 1.3))
+    grid[1, 0].text(0.9, 2e-4, "became zero: error 100 %", ha="right", color="grey")
+    figure.supxlabel("relative error")
+    figure.supylabel("share of elements with a larger error")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    return figure
+
+
+def next_steps(results):
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    rows = [row for row in results["next_steps"] if row["blocks"] == "heavy-tailed"]
+    places = range(len(rows))
+    for offset, key, label in ((-0.2, "gradient", "gradients go on"), (0.2, "zero", "gradients become zero")):
+        bars = axes.barh([y + offset for y in places], [row[key] for row in rows], 0.38, label=label)
+        axes.bar_label(bars, [f"{row[key]:,.0f}" if row[key] >= 100 else f"{row[key]:.2f}" for row in rows], padding=3)
+    axes.set_yticks(places, [row["scheme"] for row in rows])
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlim=(0.3, 1e8), xlabel="largest next update / learning rate")
+    axes.set_title("v that becomes zero beside an m that does not (heavy-tailed gradients)")
+    axes.legend(loc="lower right")
+    return figure
+
+
+def stall(results):
+    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    rows = {row["state"]: row for row in results["stall"]}
+    for name, (label, colour, line) in STATES.items():
+        axes.semilogy(rows[name]["steps"], rows[name]["ratio"], line, color=colour, label=label)
+    axes.axhline(1, color="black", linewidth=0.8)
+    axes.set(xlabel="steps since the gradients of half a block fell to a tenth", ylabel="stored v / exact v (median)")
+    axes.set_title("A second moment that is rounded to nearest hardly decays")
+    axes.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
+    figure.legend(loc="outside right upper")
+    return figure
+
+
+def silence(results):
+    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    for row in results["silence"]:
+        label, colour, line = STATES.get(row["state"], ("fp32", "black", "-"))
+        axes.semilogy(row["steps"], [max(x, 1e-9) for x in row["update"]], line, color=colour, label=label)
+    axes.set(xlabel="steps since the gradients of half a block became zero", ylabel="update / learning rate (median)")
+    axes.set(ylim=(3e-10, 3), title="Weights that get no more gradients, beside others that do")
+    axes.legend(loc="center right")
+    return figure
+
+
+def small_updates(results):
+    figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
+    for row in results["small_updates"]:
+        colour, line = UPDATES[row["format"]]
+        label = "torch.optim on bfloat16" if row["format"] == "torch.optim" else f"weight_format={row['format']!r}"
+        axes.plot(row["steps"], row["mean"], line, color=colour, label=label, linewidth=2)
+        low, high = ([m + side * d for m, d in zip(row["mean"], row["deviation"], strict=True)] for side in (-1, 1))
+        axes.fill_between(row["steps"], low, high, color=colour, alpha=0.15, linewidth=0)
+    last = results["small_updates"][-1]
+    axes.plot([0, last["steps"][-1]], [1, last["exact"]], "o", color="black", fillstyle="none", label="exact")
+    axes.set(xlabel="updates of -1e-5", ylabel="weight: mean ± standard deviation", title="Weights of 1 in bfloat16")
+    axes.legend(loc="lower left")
+    return figure
+
+
+def convergence(results):
+    """Differences of held-out losses, seed by seed, on the scale of the differences between seeds."""
+    runs = results["convergence"]
+    figure, pair = plt.subplots(1, 2, figsize=(9.5, 5), sharey=True, layout="constrained")
+    for axes, task in zip(pair, ("digits", "text"), strict=True):
+        rows = [run for run in runs if run["task"] == task and run["contender"] not in REFERENCES.values()]
+        reference = next(run for run in runs if (run["task"], run["contender"]) == (task, REFERENCES["AdamW"]))
+        spread = 1e3 * statistics.stdev(reference["held_out"])
+        axes.axvspan(-spread, spread, color="grey", alpha=0.2, linewidth=0, label="spread of seeds, fp32")
+        axes.axvline(0, color="grey", linewidth=0.8)
+        for place, run in enumerate(rows):
+            more = [1e3 * x for x in differences(run, runs, "held_out")]
+            axes.plot(more, [place] * len(more), "o", color="C0", alpha=0.4)
+            axes.plot([statistics.mean(more)], [place], "|", color="C3", markersize=16, markeredgewidth=2)
+        axes.set(title=task, xlabel="held-out loss less that of fp32, 1e-3 nats")
+        axes.set_yticks(range(len(rows)), [run["contender"] for run in rows])
+    pair[0].invert_yaxis()
+    pair[0].legend(loc="lower left", fontsize="small")
+    return figure
