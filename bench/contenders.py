@@ -29,6 +29,10 @@ OPTIMIZERS = {
     "AdamW-nnmf": ("AdamW", {"state_format": "nnmf"}),
     "CAME": ("CAME", {}),
     "AdaMini": ("AdaMini", {}),
+    "AdamW8bit": ("AdamW8bit", {}),
+    "AdamW8bit-split24": ("AdamW8bit", {"weight_format": "split24"}),
+    "AdamW8bit-split32": ("AdamW8bit", {"weight_format": "split32"}),
+    "Lion8bit": ("Lion8bit", {}),
 }
 TORCH_PATHS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
@@ -59,7 +63,7 @@ class Contender:
         for p, record, key in self.states():
             if key != "step":
                 state = record[key]
-                record[key] = pool.setdefault((p, key, state.dtype, state.shape), state)
+                record[key] = pool.setdefault((p, key, type(state), state.dtype, state.shape), state)
 
 
 def fresh(name, params, backends):
@@ -68,6 +72,7 @@ def fresh(name, params, backends):
     yield from _fusedopt(kind, options, params, backends)
     yield from _torch(kind, options, params)
     yield from _hf(name, params)
+    yield from _eight_bit(name, params)
 
 
 def contenders(name, params, backends):
@@ -127,6 +132,14 @@ def _hf(name, params):
         yield Contender(
             "transformers", optimizer.step, optimizer, _swept("Adafactor", {"second_moment_form": "hf"}, params)
         )
+
+
+def _eight_bit(name, params):
+    """bitsandbytes' and torchao's AdamW8bit, where these libraries are installed."""
+    for module in ("bitsandbytes", "torchao") if name == "AdamW8bit" else ():
+        if importlib.util.find_spec(module):
+            optimizer = importlib.import_module(f"{module}.optim").AdamW8bit(params, lr=LR)
+            yield Contender(module, optimizer.step, optimizer, _swept("AdamW", {}, params))
 
 
 def _after_clipping(step, params, bound, foreach):

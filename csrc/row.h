@@ -10,7 +10,8 @@ constexpr int kBlock8 = 256;  // elements that share a scale, or a start of the 
 // How a stream is stored; fusedopt/codecs.py has the same list, and says what each is for.
 // kBits: one bit an element, eight columns a byte, every row of the matrix from a new byte; reads as 1 or -1.
 // kSigned8, kPositive8: eight bits an element and, on the side, a float32 scale for every 256; blocks begin anew in
-// every row of the matrix. The pairs (Kahan, split) keep on the side what rounding to 16 bits takes from a weight.
+// every row of the matrix; kDynamic*: the same with bitsandbytes' codes. The pairs (Kahan, split) keep on the side what
+// rounding to 16 bits takes from a weight.
 enum Codec : uint32_t {
   kFloat32,
   kBFloat16,
@@ -26,9 +27,13 @@ enum Codec : uint32_t {
   kFloat16Kahan,
   kSplit24,
   kSplit32,
+  kDynamicSigned,
+  kDynamicPositive,
 };
 
-constexpr bool is_scaled(Codec codec) { return codec >= kSigned8 && codec <= kPositive8Stochastic; }
+constexpr bool is_scaled(Codec codec) {
+  return (codec >= kSigned8 && codec <= kPositive8Stochastic) || codec == kDynamicSigned || codec == kDynamicPositive;
+}
 
 // What a state is: a value for every element, its sign, or one for every row, column, matrix or tensor.
 enum Kind : uint32_t { kElement, kSign, kPerRow, kPerCol, kPerMatrix, kPerTensor };

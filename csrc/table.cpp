@@ -45,7 +45,9 @@ Storage storage(Codec codec) {
   switch (codec) {
     case kSigned8: return {int8, fp32};
     case kPositive8:
-    case kPositive8Stochastic: return {uint8, fp32};
+    case kPositive8Stochastic:
+    case kDynamicSigned:
+    case kDynamicPositive: return {uint8, fp32};
     case kBFloat16Stochastic: return {bf16, none};
     case kFloat16Stochastic: return {fp16, none};
     case kBFloat16Kahan: return {bf16, bf16};

@@ -12,6 +12,7 @@ rows of ``cols`` elements in blocks of 256; every row begins a new block.
 - Pairs keep what rounding a weight takes: Kahan's in a second float, the splits in the low bits of one float32.
 """
 
+import functools
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -65,13 +66,48 @@ class Minifloat(Codec):
 
     def encode(self, x, main, side, cols, key):
         blocks = _blocks(x, cols)
-        scale = blocks.abs().view(torch.int32).amax(1).clamp(min=0x00800000).view(torch.float32)
+        scale = _largest(blocks)
         y = blocks * (1 / scale).unsqueeze(1)
         low = draws(key, blocks) >> 12 if self.stochastic else 1 << 19
         top = ((_bits(y) & 0x7FFFFFFF) + low) >> 20
         code = torch.maximum(top - self.offset, top.clamp(max=1)).clamp(max=self.last)
         main.copy_(_flat(torch.where(_bits(y) >> 31 > 0, -code, code), cols, main.numel()))
         side.copy_(scale)
+
+
+@dataclass(frozen=True)
+class Dynamic(Codec):
+    """bitsandbytes' code: the nearest of 256 values of a dynamic tree (arXiv:1511.04561), the lower in a tie."""
+
+    scaled = True
+    signed: bool = True
+
+    @property
+    def values(self):
+        return dynamic_tree(self.signed)
+
+    def decode(self, main, side, cols):
+        values = self.values.to(main.device)[main.long()]
+        return _flat(_blocks(values, cols) * side.unsqueeze(1), cols, main.numel())
+
+    def encode(self, x, main, side, cols, key):
+        blocks, values = _blocks(x, cols), self.values.to(x.device)
+        scale = _largest(blocks)
+        middles = (values[:-1] + values[1:]) / 2
+        code = torch.bucketize(blocks * (1 / scale).unsqueeze(1), middles)
+        main.copy_(_flat(code, cols, main.numel()))
+        side.copy_(scale)
+
+
+@functools.cache
+def dynamic_tree(signed):
+    """The 256 values, ascending: in each of seven decades below 1 twice as many, evenly spaced, as in the one below."""
+    values = [0.0, 1.0]
+    for decade in range(7):
+        edges = torch.linspace(0.1, 1, 2 ** (decade + (not signed)) + 1, device="cpu")
+        middles = (10.0 ** (decade - 6) * ((edges[:-1] + edges[1:]) / 2)).tolist()
+        values += middles + [-x for x in middles if signed]
+    return torch.tensor(sorted(values), device="cpu")
 
 
 @dataclass(frozen=True)
@@ -133,6 +169,8 @@ SIGNED8 = Minifloat(5, torch.int8, torch.float32, last=127)
 POSITIVE8 = Minifloat(6, torch.uint8, torch.float32)
 POSITIVE8_STOCHASTIC = Minifloat(7, torch.uint8, torch.float32, stochastic=True)
 BFLOAT16_STOCHASTIC = Stochastic(8, torch.bfloat16)
+DYNAMIC_SIGNED = Dynamic(14, torch.uint8, torch.float32, signed=True)
+DYNAMIC_POSITIVE = Dynamic(15, torch.uint8, torch.float32, signed=False)
 
 WEIGHTS = {
     ("stochastic", torch.bfloat16): BFLOAT16_STOCHASTIC,
@@ -204,6 +242,11 @@ def _blocks(x, cols):
     """(blocks, 256), with zeros after the end of every row."""
     rows = x.reshape(-1, cols)
     return torch.nn.functional.pad(rows, (0, -cols % BLOCK)).reshape(-1, BLOCK)
+
+
+def _largest(blocks):
+    """The largest magnitude of every block as an integer, among which NaN is the largest; its inverse is finite."""
+    return blocks.abs().view(torch.int32).amax(1).clamp(min=0x00800000).view(torch.float32)
 
 
 def _flat(blocks, cols, numel):

@@ -9,7 +9,7 @@ import re
 import sys
 from pathlib import Path
 
-from . import math, modifiers, rules  # noqa: F401  importing the rules fills the registry
+from . import codecs, math, modifiers, rules  # noqa: F401  importing the rules fills the registry
 from .rule import REGISTRY
 from .scalars import HEADER
 from .trace import Text, trace
@@ -140,6 +140,13 @@ def _layout_text():
     return f"// Columns of the scalar table; a rule's own scalars follow.\nnamespace column {{\n{enum}\n}}"
 
 
+def _tree(name, signed):
+    """The values of a code as an array; nine digits tell all floats apart."""
+    values = [f"{value:.9g}" for value in codecs.dynamic_tree(signed).tolist()]
+    numbers = ", ".join(f"{value}f" if "." in value or "e" in value else f"{value}.0f" for value in values)
+    return f"constexpr float dynamic_tree_{name}[] = {{{numbers}}};"
+
+
 def _lists(members):
     """The rules as types, for the engines to instantiate."""
     yield "template <class...>\nstruct Rules {};"
@@ -156,6 +163,8 @@ def headers():
     blocks = [function_text(modifier) for modifier in modifiers.MODIFIERS]
     files["modifiers.h"] = _header("fusedopt/modifiers.py", ["composites.h"], *blocks)
     files["layout.h"] = _header("fusedopt/scalars.py", [], _layout_text())
+    trees = [_tree("signed", True), _tree("positive", False)]
+    files["dynamic_tree.h"] = _header("fusedopt/codecs.py", [], *trees)
     modules = _by_module()
     for module, members in modules.items():
         texts = [rule_text(rule) for rule in members]

@@ -47,7 +47,8 @@ class Options(TypedDict, total=False):
     without writing them back.
 
     Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
-    ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), or ``"nnmf"`` for matrices
+    ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), ``"8bit_dynamic"`` (the
+    same with the codes of bitsandbytes, always to the nearest), or ``"nnmf"`` for matrices
     of rank 1 and sign bits (:mod:`fusedopt.nnmf`). ``state_rounding`` is how second moments are rounded to ``"8bit"``
     and ``"bf16"``: ``"stochastic"``, or ``"nearest"``, in which they cannot decay. ``weight_format`` is how 16-bit
     weights keep what rounding would take: ``"plain"`` (not at all), ``"stochastic"``, ``"kahan"`` (2 bytes more),
@@ -173,7 +174,7 @@ class Optimizer(torch.optim.Optimizer):
         before = dict(vars(self))  # a load replaces state and groups, and writes into neither
         hooks = [
             self.register_load_state_dict_pre_hook(lambda _, loaded: state.keep(loaded)),
-            self.register_load_state_dict_post_hook(Optimizer._adopt, prepend=True),
+            self.register_load_state_dict_post_hook(lambda _: self._adopt(), prepend=True),
         ]
         try:
             super().load_state_dict(state_dict)
@@ -194,7 +195,7 @@ class Optimizer(torch.optim.Optimizer):
             member = Member(p, index, label, seed, self.counts_steps, *self.layout(group, p))
             if p in self.state:
                 check_loaded(self, member, self.state[p])
-                state.lay_out(self.state[p], member)
+                state.lay_out(self.state[p], member, group)
 
     def __setstate__(self, state_):
         super().__setstate__(state_)

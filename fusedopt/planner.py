@@ -213,7 +213,7 @@ def _entry(optimizer, member):
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
     entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
-    if any(codecs) and rule.sees_matrices and not backends.engine_class(p.device).sweeps_codecs:
+    if not backends.engine_class(p.device).reads(rule, codecs):
         entry.decode()
     return entry
 

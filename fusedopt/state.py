@@ -8,7 +8,12 @@ from . import codecs
 from .layout import is_regular
 from .rule import KINDS
 
-FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "8bit": torch.uint8, "nnmf": None}
+EIGHT_BITS = {  # a bound would drift when it is rounded
+    "8bit": {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8_STOCHASTIC},
+    "8bit_dynamic": {"signed": codecs.DYNAMIC_SIGNED, "positive": codecs.DYNAMIC_POSITIVE},
+}
+EXACT = dict.fromkeys((*EIGHT_BITS, "nnmf"))  # in these, what does not fit is kept in the dtype of the arithmetic
+FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, **EXACT}
 WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
 ROUNDINGS = ("stochastic", "nearest")
 RESIDUAL = "weight_residual"  # key of what a weight's codec keeps on the side
@@ -52,7 +57,12 @@ def record_of(optimizer, member):
 
 
 ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer bits than they are computed in
-CODES = {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8_STOCHASTIC}  # a bound would drift when it is rounded
+
+
+def eight_bit_codec(kind, group):
+    """The codec of a state in eight bits; None for a kind that is never kept so. Other formats may have loaded ours."""
+    codec = EIGHT_BITS.get(group["state_format"], EIGHT_BITS["8bit"]).get(kind)
+    return codecs.POSITIVE8 if codec and codec.by_chance and group["state_rounding"] == "nearest" else codec
 
 
 def draws(rule, p, group):
@@ -72,8 +82,7 @@ def weight_codec(p, group):
 def state_codec(record, name, kind, group):
     """The codec that a state is in, whatever the group asks for now; None for plain floats."""
     if scale_key(name) in record:
-        nearest = kind == "positive" and group["state_rounding"] == "nearest"
-        return codecs.POSITIVE8 if nearest else CODES[kind]
+        return eight_bit_codec(kind, group)
     by_chance = (group["state_format"], group["state_rounding"], kind) == ("bf16", "stochastic", "positive")
     return codecs.BFLOAT16_STOCHASTIC if by_chance and record[name].dtype == torch.bfloat16 else None
 
@@ -87,12 +96,13 @@ def _new(name, kind, member, group):
     p, format = member.param, group["state_format"]
     if KINDS[kind] != "element" or kind == "sign":
         return {name: torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)}
-    if format == "8bit" and kind in CODES:
+    codec = eight_bit_codec(kind, group)
+    if format in EIGHT_BITS and codec:
         order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
         blocks = codecs.block_count(p.numel(), member.matrix.cols)
-        codes = torch.zeros_like(p, dtype=CODES[kind].main, memory_format=order)
+        codes = torch.zeros_like(p, dtype=codec.main, memory_format=order)
         return {name: codes, scale_key(name): torch.zeros(blocks, dtype=torch.float32, device=p.device)}
-    rounded = kind in ROUNDED and format not in ("nnmf", "8bit")  # what does not fit such a format is kept exactly
+    rounded = kind in ROUNDED and format not in EXACT
     dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
     return {name: torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)}
 
@@ -142,36 +152,19 @@ def _placed(key, value, p, record, capturable):
     return value.detach().to(p.device, copy=True)
 
 
-def lay_out(record, member):
+def lay_out(record, member, group):
     """Lays checked 8-bit states out as the parameter: blocks follow memory, so another order needs other blocks.
 
     Their values are then rounded once more, to nearest: by a 17th at most, where codes reach.
     """
     order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
     for name, kind in member.rule.states.items():
-        if scale_key(name) not in record:
+        codes, scale = record.get(name), record.get(scale_key(name))
+        if scale is None:
             continue
-        main, cols = record[name], member.matrix.cols
-        like = torch.empty_like(member.param, dtype=torch.float32, requires_grad=False, memory_format=order)
-        if not is_regular(like, main):
-            values = like.copy_(decoded(main, record[scale_key(name)], kind, cols))
-            record[name], record[scale_key(name)] = encoded(values, kind, cols)
-
-
-NEAREST = {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8}
-
-
-def decoded(codes, scale, kind, cols):
-    """The float32 values of a state in eight bits, laid out as its codes; ``cols`` as in :mod:`fusedopt.codecs`."""
-    values = torch.empty_like(codes, dtype=torch.float32)
-    codecs.in_memory(values).copy_(NEAREST[kind].decode(codecs.in_memory(codes), scale, cols))
-    return values
-
-
-def encoded(values, kind, cols):
-    """Codes, rounded to nearest, and scales of dense float32 ``values``, laid out as these."""
-    codec, blocks = NEAREST[kind], codecs.block_count(values.numel(), cols)
-    codes = torch.empty_like(values, dtype=codec.main)
-    scale = torch.empty(blocks, dtype=torch.float32, device=values.device)
-    codec.encode(codecs.in_memory(values), codecs.in_memory(codes), scale, cols, key=None)
-    return codes, scale
+        codec = eight_bit_codec(kind, {**group, "state_rounding": "nearest"})
+        fresh = torch.empty_like(member.param, dtype=codec.main, requires_grad=False, memory_format=order)
+        if not is_regular(fresh, codes):
+            values = codecs.Stored(codes, scale, codec, member.matrix.cols, 0).read()
+            codecs.Stored(fresh, scale, codec, member.matrix.cols, 0).write(values)
+            record[name] = fresh

@@ -5,7 +5,7 @@ import itertools
 import torch
 
 from . import codecs
-from .state import CODES, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, scale_key, weight_codec
+from .state import FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -127,21 +127,18 @@ def check_state(optimizer, member, state):
             f"{name}: state['step'] of {label} is {found}; expected one number; "
             "set it with state['step'] = torch.tensor(float(n))"
         )
+    group = optimizer.param_groups[member.group]
     for key, kind in member.rule.states.items():
-        shape = member.matrix.shape(kind, p)
-        if scale_key(key) in state or _holds_codes(state.get(key), kind):
+        shape, codec = member.matrix.shape(kind, p), eight_bit_codec(kind, group)
+        if scale_key(key) in state or (codec and getattr(state.get(key), "dtype", None) == codec.main):
             blocks = codecs.block_count(p.numel(), member.matrix.cols)
-            _check_state(name, label, key, state, p, [CODES[kind].main] if kind in CODES else [], shape)
+            _check_state(name, label, key, state, p, [codec.main] if codec else [], shape)
             _check_state(name, label, scale_key(key), state, p, [torch.float32], (blocks,))
         elif state.get(key) is not None:
             _check_state(name, label, key, state, p, [torch.uint8] if kind == "sign" else FLOATING, shape)
-    weight = weight_codec(p, optimizer.param_groups[member.group])
+    weight = weight_codec(p, group)
     if weight and weight.side and RESIDUAL in state:
         _check_state(name, label, RESIDUAL, state, p, [weight.side], tuple(p.shape))
-
-
-def _holds_codes(value, kind):
-    return kind in CODES and isinstance(value, torch.Tensor) and value.dtype == CODES[kind].main
 
 
 def _check_state(name, label, key, state, p, dtypes, shape):

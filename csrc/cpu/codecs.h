@@ -3,7 +3,7 @@
 #pragma once
 #include <cstring>
 
-#include "minifloat.h"
+#include "dynamic.h"
 #include "weights.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
@@ -78,6 +78,8 @@ __attribute__((noinline)) void decode_block(T* to, const Place& from, int count)
     case kFloat16Kahan: return decode_kahan(to, from.at<Float16>(), from.beside<Float16>(), count);
     case kSplit24: return decode_split(to, from.at<uint16_t>(), from.beside<int8_t>(), count);
     case kSplit32: return decode_split(to, from.at<uint16_t>(), from.beside<int16_t>(), count);
+    case kDynamicSigned: return decode_dynamic(to, dynamic_tree_signed, from, count);
+    case kDynamicPositive: return decode_dynamic(to, dynamic_tree_positive, from, count);
   }
 }
 
@@ -98,6 +100,8 @@ __attribute__((noinline)) void encode_block(const T* from, const Place& to, int 
     case kFloat16Kahan: return encode_weights<KahanHalf>(from, to, count);
     case kSplit24: return encode_weights<Split24>(from, to, count);
     case kSplit32: return encode_weights<Split32>(from, to, count);
+    case kDynamicSigned: return encode_dynamic(from, dynamic_tree_signed, to, count);
+    case kDynamicPositive: return encode_dynamic(from, dynamic_tree_positive, to, count);
   }
 }
 

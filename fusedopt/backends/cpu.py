@@ -8,8 +8,6 @@ from .engine import Engine
 
 
 class Cpu(Engine):
-    sweeps_codecs = True
-
     def __init__(self, bucket):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)
@@ -20,6 +18,10 @@ class Cpu(Engine):
         if native.missing:
             return native.missing
         return None if device is None or device.type == "cpu" else "it runs on CPU tensors only"
+
+    @staticmethod
+    def reads(rule, codecs):
+        return True
 
     def refresh(self):
         return self.table.refresh()

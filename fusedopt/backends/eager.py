@@ -8,11 +8,13 @@ from .engine import Engine
 
 
 class Eager(Engine):
-    sweeps_codecs = True
-
     @staticmethod
     def unavailable(device):
         return None
+
+    @staticmethod
+    def reads(rule, codecs):
+        return True
 
     def refresh(self):
         return False  # planned anew every step: the reference trusts no cache

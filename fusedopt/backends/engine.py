@@ -6,12 +6,11 @@ from abc import ABC, abstractmethod
 import torch
 
 from .. import telemetry
+from ..codecs import Dynamic
 
 
 class Engine(ABC):
     """One bucket bound to one engine."""
-
-    sweeps_codecs = False  # whether it reads states and weights in a codec for rules that see matrices, too
 
     def __init__(self, bucket):
         self.bucket = bucket
@@ -22,6 +21,11 @@ class Engine(ABC):
     @abstractmethod
     def unavailable(device) -> str | None:
         """Why this engine cannot run on ``device``, or None."""
+
+    @staticmethod
+    def reads(rule, codecs) -> bool:
+        """Whether it steps parameters and states in these codecs (None for plain ones) as they are."""
+        return not any(codecs) or not (rule.sees_matrices or any(isinstance(x, Dynamic) for x in codecs))
 
     @abstractmethod
     def refresh(self) -> bool:
