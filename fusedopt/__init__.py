@@ -13,15 +13,43 @@ Layers, from the paper to the machine:
 """
 
 from .backends import use_backend
+from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
+from .rules.adagrad import Adagrad
 from .rules.adam import Adam, AdamW
 from .rules.adam_mini import AdaMini
+from .rules.adamax import Adamax
 from .rules.amos import Amos
+from .rules.asgd import ASGD
 from .rules.came import CAME
 from .rules.lion import Lion
+from .rules.nadam import NAdam
+from .rules.radam import RAdam
+from .rules.rmsprop import RMSprop
+from .rules.rprop import Rprop
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
 
-__all__ = ["CAME", "SGD", "SM3", "SMMF", "AdaMini", "Adafactor", "Adam", "AdamW", "Amos", "Lion", "use_backend"]
+__all__ = [
+    "ASGD",
+    "CAME",
+    "SGD",
+    "SM3",
+    "SMMF",
+    "AdaMini",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Amos",
+    "Lion",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "use_backend",
+]
 __version__ = "0.1.0"

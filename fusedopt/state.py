@@ -5,6 +5,7 @@ import copy
 import torch
 
 from .rule import KINDS
+from .scalars import numbers
 
 FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, "nnmf": None}
 
@@ -27,7 +28,8 @@ def record_of(optimizer, member):
     missing = [name for name in rule.states if record.get(name) is None]
     for name, kind in rule.states.items():
         if name in missing:
-            record[name] = _new(kind, member, group["state_format"])
+            value = optimizer.initial(numbers(optimizer, group)).get(name, 0.0)
+            record[name] = _new(kind, member, group["state_format"], value)
         elif kind not in ROUNDED:
             record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
             if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
@@ -44,13 +46,13 @@ def _dtype(kind, p):
     return torch.uint8 if kind == "sign" else arithmetic(p)
 
 
-def _new(kind, member, format):
+def _new(kind, member, format, value):
     p = member.param
     if KINDS[kind] != "element" or kind == "sign":
-        return torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)
+        return torch.full(member.matrix.shape(kind, p), value, dtype=_dtype(kind, p), device=p.device)
     rounded = kind in ROUNDED and format != "nnmf"  # a parameter too long for factors keeps its states exactly
     dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
-    return torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)
+    return torch.full_like(p, value, dtype=dtype, memory_format=torch.preserve_format)
 
 
 def _step_count(step, device):
@@ -71,6 +73,15 @@ class _Kept:
 def keep(state_dict):
     """A shallow copy of ``state_dict`` whose state torch passes through untouched, for ``restore`` to unpack."""
     return {**state_dict, "state": {key: _Kept(record) for key, record in state_dict["state"].items()}}
+
+
+def export(optimizer, state_dict):
+    """A shallow copy of ``state_dict`` whose records are what the torch class would keep."""
+    records = dict(state_dict["state"])
+    for group, packed in zip(optimizer.param_groups, state_dict["param_groups"], strict=True):
+        for key in records.keys() & packed["params"]:
+            records[key] = optimizer.exported(numbers(optimizer, group), records[key])
+    return {**state_dict, "state": records}
 
 
 def restore(optimizer):
