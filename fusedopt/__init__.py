@@ -17,16 +17,20 @@ from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
 from .rules.adagrad import Adagrad
 from .rules.adam import Adam, AdamW
+from .rules.adam_atan2 import AdamAtan2
 from .rules.adam_mini import AdaMini
 from .rules.adamax import Adamax
+from .rules.adamomentum import AdaMomentum
 from .rules.amos import Amos
 from .rules.asgd import ASGD
 from .rules.came import CAME
+from .rules.diffgrad import DiffGrad
 from .rules.lion import Lion
 from .rules.nadam import NAdam
 from .rules.radam import RAdam
 from .rules.rmsprop import RMSprop
 from .rules.rprop import Rprop
+from .rules.sadam import SAdam
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
@@ -38,18 +42,22 @@ __all__ = [
     "SM3",
     "SMMF",
     "AdaMini",
+    "AdaMomentum",
     "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
+    "AdamAtan2",
     "AdamW",
     "Adamax",
     "Amos",
+    "DiffGrad",
     "Lion",
     "NAdam",
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SAdam",
     "use_backend",
 ]
 __version__ = "0.1.0"

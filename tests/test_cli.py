@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusedopt.backends import NAMES
-from fusedopt.bench.contenders import OPTIMIZERS, contenders
+from fusedopt.bench.contenders import NUMBERS, OPTIMIZERS, contenders
 from fusedopt.bench.harness import Lane
 from fusedopt.bench.models import MODELS
 from fusedopt.cli import main
@@ -62,6 +62,18 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "AdamW-nnmf": (3, 2 * FACTORS + SIGNS),
     "CAME": (8, 2 * FACTORS),  # gradients in four sweeps; a momentum
     "AdaMini": (6, 4 * 32),
+    "RMSprop": (5, 0),
+    "Adagrad": (5, 0),
+    "Adadelta": (7, 0),
+    "Adamax": (7, 0),
+    "NAdam": (7, 0),
+    "RAdam": (7, 0),
+    "Rprop": (7, 0),
+    "ASGD": (5, 0),
+    "SAdam": (9, 0),
+    "AdamAtan2": (7, 0),
+    "DiffGrad": (9, 0),
+    "AdaMomentum": (7, 0),
 }
 
 
@@ -82,7 +94,7 @@ def test_contenders_state_what_a_step_must_move_and_share_their_state(name, dtyp
 
 
 def _addresses(contender):
-    return {key: record[key].data_ptr() for _, record, key in contender.states() if key != "step"}
+    return {key: record[key].data_ptr() for _, record, key in contender.states() if key not in NUMBERS}
 
 
 def test_slow_lanes_spread_their_samples():

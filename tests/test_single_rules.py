@@ -1,11 +1,11 @@
-"""What is special in single rules of torch.optim: scalars that torch keeps as state, initial values, edges."""
+"""What is special in single rules: scalars that torch keeps as state, initial values, edges, promises of papers."""
 
 import copy
 import math
 
 import pytest
 import torch
-from conftest import assert_same_bits, parameters, records, train
+from conftest import assert_same_bits, parameters, records, set_gradients, train
 
 import fusedopt
 from fusedopt.rules import nadam
@@ -101,3 +101,49 @@ def test_asgd_averages_what_it_wrote(backend):
     del averages[3], sums[3]  # empty
     assert math.isclose(1 / 5, float(optimizer.state_dict()["state"][0]["mu"]))
     torch.testing.assert_close(averages, [total / 4 for total in sums], rtol=1e-6, atol=1e-6)
+
+
+# --- what the papers promise ---
+
+
+def displacement(optimizer_class, scale=1.0, steps=5, **options):
+    params = parameters(((50,),), torch.float64)
+    before = [p.detach().clone() for p in params]
+    optimizer = optimizer_class(params, **options)
+    for seed in range(steps):
+        set_gradients(params, seed)
+        params[0].grad *= scale
+        optimizer.step()
+    return params[0].detach() - before[0]
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e3, 2.0**100])
+def test_adam_atan2_does_not_see_the_scale_of_gradients(backend, scale):
+    expected = displacement(fusedopt.AdamAtan2)
+    torch.testing.assert_close(displacement(fusedopt.AdamAtan2, scale), expected, rtol=1e-13, atol=1e-15)
+    assert expected.abs().max() <= 5 * 1e-4 * 1.27 * math.pi / 2
+
+
+def test_sadam_without_smoothing_is_adam(backend):
+    """softplus tends to the root; the authors' step differs from Adam's by nothing else when eps is zero."""
+    sadam = displacement(fusedopt.SAdam, smooth=1e9, amsgrad=False, lr=1e-3)
+    torch.testing.assert_close(sadam, displacement(fusedopt.Adam, eps=0.0), rtol=1e-12, atol=1e-15)
+
+
+def test_adamomentum_without_momentum_is_rmsprop(backend):
+    """Of unbiased second moments; with eps = 0 both divide by the same root."""
+    found = displacement(fusedopt.AdaMomentum, betas=(0.0, 0.9), eps=0.0)
+    expected = displacement(fusedopt.Adam, betas=(0.0, 0.9), eps=0.0)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_diffgrad_halves_the_step_of_an_unchanged_gradient(backend):
+    moved = []
+    for cls in (fusedopt.Adam, fusedopt.DiffGrad):
+        (p,) = parameters(((9,),), torch.float64)
+        optimizer = cls([p], eps=0.0)
+        for _ in range(2):
+            before, p.grad = p.detach().clone(), torch.linspace(1, 2, 9, dtype=torch.float64)
+            optimizer.step()
+        moved.append(p.detach() - before)
+    torch.testing.assert_close(2 * moved[1], moved[0], rtol=1e-12, atol=0)
