@@ -25,6 +25,11 @@ def numbers(optimizer, group):
     return {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
 
 
+def averaging(betas):
+    """The weights of old and new in running averages: beta1, rate1, beta2, and so on."""
+    return {f"{key}{i}": x for i, beta in enumerate(betas, 1) for key, x in (("beta", beta), ("rate", 1 - beta))}
+
+
 def smaller(a, b):
     """The minimum of numbers, or of tensors without waiting for the GPU."""
     if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):

@@ -26,10 +26,10 @@ def record_of(optimizer, member):
     if optimizer.counts_steps:
         record["step"] = _step_count(known.get("step", 0), p.device if group["capturable"] else torch.device("cpu"))
     missing = [name for name in rule.states if record.get(name) is None]
+    initial = optimizer.initial(numbers(optimizer, group)) if missing else {}
     for name, kind in rule.states.items():
         if name in missing:
-            value = optimizer.initial(numbers(optimizer, group)).get(name, 0.0)
-            record[name] = _new(kind, member, group["state_format"], value)
+            record[name] = _new(kind, member, group["state_format"], initial.get(name, 0.0))
         elif kind not in ROUNDED:
             record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
             if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
@@ -79,8 +79,9 @@ def export(optimizer, state_dict):
     """A shallow copy of ``state_dict`` whose records are what the torch class would keep."""
     records = dict(state_dict["state"])
     for group, packed in zip(optimizer.param_groups, state_dict["param_groups"], strict=True):
+        values = numbers(optimizer, group)
         for key in records.keys() & packed["params"]:
-            records[key] = optimizer.exported(numbers(optimizer, group), records[key])
+            records[key] = optimizer.exported(values, records[key])
     return {**state_dict, "state": records}
 
 

@@ -306,6 +306,7 @@ FACTORED = [
     Case(fusedopt.SM3, {"momentum": 0.9}),
     Case(fusedopt.Amos),
 ]
+SPECIAL = [Case(fusedopt.NAdam), Case(fusedopt.ASGD), Case(fusedopt.Rprop), Case(fusedopt.Lion)]
 COPIES = {
     "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
     "deepcopy": copy.deepcopy,
@@ -320,7 +321,7 @@ def _saved(pair):
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED), *FACTORED], ids=str)
+@pytest.mark.parametrize("case", [*STATEFUL, *SPECIAL, Case(fusedopt.AdamW, CLIPPED), *FACTORED], ids=str)
 def test_copies_between_steps(backend, case, way):
     params, expected = parameters(), parameters()
     optimizer = case.build(params)
@@ -352,7 +353,7 @@ def test_pickle_of_an_older_release(backend):
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("flat", [False, True])
-@pytest.mark.parametrize("case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED], ids=str)
+@pytest.mark.parametrize("case", [*STATEFUL, *SPECIAL, Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED], ids=str)
 def test_distributed_checkpoint(backend, case, flat):
     dcp = pytest.importorskip("torch.distributed.checkpoint.state_dict")
     options = dcp.StateDictOptions(flatten_optimizer_state_dict=flat)

@@ -170,8 +170,14 @@ REFUSED_HERE = [
             ("RMSprop", {"centered": True}, "grad_avg"),
             ("Rprop", {}, "prev"),
             ("ASGD", {}, "ax"),
+            ("SAdam", {}, "max_exp_avg_sq"),
+            ("DiffGrad", {}, "previous_grad"),
         )
     ),
+    ("SAdam", {"smooth": 0}, ValueError, "Invalid smooth: 0; it must be positive"),
+    ("SAdam", {"betas": (0.9, 1.0)}, ValueError, "Invalid beta parameter at index 1: 1.0"),
+    ("AdamAtan2", {"a": -1}, ValueError, "Invalid a: -1"),
+    *((name, {"eps": -1}, ValueError, "Invalid epsilon value: -1") for name in ("DiffGrad", "AdaMomentum")),
     *(
         ("ASGD", {option: True}, ValueError, f"ASGD averages parameters before {option}=True")
         for option in ("cautious", "decoupled_weight_decay")

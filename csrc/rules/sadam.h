@@ -16,13 +16,13 @@ struct sadam {
     const F rate1 = k[1];
     const F beta2 = k[2];
     const F rate2 = k[3];
-    const F debias = k[4];
+    const F scale = k[4];
     const F smooth = k[5];
     const F new_m = beta1 * m + rate1 * g;
     const F new_v = beta2 * v + rate2 * g * g;
     s[0] = new_m;
     s[1] = new_v;
-    return debias * new_m / softplus(smooth * sqrt(new_v));
+    return scale * new_m / softplus(smooth * sqrt(new_v));
   }
 };
 
@@ -67,7 +67,7 @@ struct sadam_nnmf {
       const F rate1 = k[3];
       const F beta2 = k[4];
       const F rate2 = k[5];
-      const F debias = k[6];
+      const F scale = k[6];
       const F smooth = k[7];
       const F new_m_sign = beta1 * (m_row * m_col * m_sign) + rate1 * g;
       const F x2 = beta2 * (v_row * v_col) + rate2 * g * g;
@@ -77,7 +77,7 @@ struct sadam_nnmf {
       sum[1] = x3;
       sum[2] = x2;
       sum[3] = x2;
-      return debias * new_m_sign / softplus(smooth * sqrt(x2));
+      return scale * new_m_sign / softplus(smooth * sqrt(x2));
     }
   };
   struct kernel1 {
@@ -133,7 +133,7 @@ struct samsgrad {
     const F rate1 = k[1];
     const F beta2 = k[2];
     const F rate2 = k[3];
-    const F debias = k[4];
+    const F scale = k[4];
     const F smooth = k[5];
     const F new_m = beta1 * m + rate1 * g;
     const F new_v = beta2 * v + rate2 * g * g;
@@ -141,7 +141,7 @@ struct samsgrad {
     s[0] = new_m;
     s[1] = new_v;
     s[2] = new_v_max;
-    return debias * new_m / softplus(smooth * sqrt(new_v_max));
+    return scale * new_m / softplus(smooth * sqrt(new_v_max));
   }
 };
 

@@ -5,6 +5,7 @@ from typing import Unpack
 from ..math import abs, maximum
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
+from ..scalars import averaging
 from ..validation import check_betas, check_non_negative
 
 
@@ -40,11 +41,8 @@ class Adamax(Optimizer):
         return ADAMAX
 
     def scalars(self, group, t):
-        beta1, beta2 = group["betas"]
         return {
-            "beta1": beta1,
-            "rate1": 1 - beta1,
-            "beta2": beta2,
-            "debias1": 1 / (1 - beta1**t),
+            **averaging(group["betas"]),
+            "debias1": 1 / (1 - group["betas"][0] ** t),
             "eps": group["eps"],
         }

@@ -8,7 +8,7 @@ import torch
 from ..math import sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
-from ..scalars import expm1
+from ..scalars import averaging, expm1
 from ..validation import check_betas, check_non_negative
 
 
@@ -72,16 +72,12 @@ class NAdam(Optimizer):
         return NADAM
 
     def scalars(self, group, t):
-        beta1, beta2 = group["betas"]
         product, following = momentum_product(group, t), momentum(group, t + 1)
         return {
-            "beta1": beta1,
-            "rate1": 1 - beta1,
-            "beta2": beta2,
-            "rate2": 1 - beta2,
+            **averaging(group["betas"]),
             "share_g": (1 - momentum(group, t)) / (1 - product),
             "share_m": following / (1 - product * following),
-            "root_debias2": (1 - beta2**t) ** -0.5,
+            "root_debias2": (1 - group["betas"][1] ** t) ** -0.5,
             "eps": group["eps"],
         }
 

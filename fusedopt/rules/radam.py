@@ -5,7 +5,7 @@ from typing import Unpack
 from ..math import select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
-from ..scalars import larger
+from ..scalars import averaging, larger
 from ..validation import check_betas, check_non_negative
 
 
@@ -62,10 +62,7 @@ class RAdam(Optimizer):
     def scalars(self, group, t):
         beta1, beta2 = group["betas"]
         return {
-            "beta1": beta1,
-            "rate1": 1 - beta1,
-            "beta2": beta2,
-            "rate2": 1 - beta2,
+            **averaging(group["betas"]),
             "debias1": 1 / (1 - beta1**t),
             "rectified": rectification(beta2, t),
             "eps": group["eps"],

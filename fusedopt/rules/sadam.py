@@ -5,20 +5,21 @@ from typing import Unpack
 from ..math import maximum, softplus, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
+from ..scalars import averaging
 from ..validation import check_betas
 
 
-def sadam(g, p, m, v, beta1, rate1, beta2, rate2, debias, smooth):
+def sadam(g, p, m, v, beta1, rate1, beta2, rate2, scale, smooth):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
-    return debias * m / softplus(smooth * sqrt(v)), m, v
+    return scale * m / softplus(smooth * sqrt(v)), m, v
 
 
-def samsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias, smooth):
+def samsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, scale, smooth):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
     v_max = maximum(v_max, v)
-    return debias * m / softplus(smooth * sqrt(v_max)), m, v, v_max
+    return scale * m / softplus(smooth * sqrt(v_max)), m, v, v_max
 
 
 SADAM = Rule(sadam, states={"exp_avg": "signed", "exp_avg_sq": "positive"})
@@ -56,10 +57,7 @@ class SAdam(Optimizer):
     def scalars(self, group, t):
         beta1, beta2 = group["betas"]
         return {
-            "beta1": beta1,
-            "rate1": 1 - beta1,
-            "beta2": beta2,
-            "rate2": 1 - beta2,
-            "debias": group["smooth"] * (1 - beta2**t) ** 0.5 / (1 - beta1**t),
+            **averaging(group["betas"]),
+            "scale": group["smooth"] * (1 - beta2**t) ** 0.5 / (1 - beta1**t),
             "smooth": group["smooth"],
         }
