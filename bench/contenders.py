@@ -33,7 +33,20 @@ OPTIMIZERS = {
     "AdamW8bit-split24": ("AdamW8bit", {"weight_format": "split24"}),
     "AdamW8bit-split32": ("AdamW8bit", {"weight_format": "split32"}),
     "Lion8bit": ("Lion8bit", {}),
+    "RMSprop": ("RMSprop", {}),
+    "Adagrad": ("Adagrad", {}),
+    "Adadelta": ("Adadelta", {}),
+    "Adamax": ("Adamax", {}),
+    "NAdam": ("NAdam", {}),
+    "RAdam": ("RAdam", {}),
+    "Rprop": ("Rprop", {}),
+    "ASGD": ("ASGD", {}),
+    "SAdam": ("SAdam", {}),
+    "AdamAtan2": ("AdamAtan2", {}),
+    "DiffGrad": ("DiffGrad", {}),
+    "AdaMomentum": ("AdaMomentum", {}),
 }
+NUMBERS = ("step", "mu_product", "eta", "mu")  # state that torch keeps for the host, not for the elements
 TORCH_PATHS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
 
@@ -56,12 +69,12 @@ class Contender:
 
     def floor_bytes(self):
         """What the maths needs: its sweeps over gradients and parameters (``swept``), state read and written once."""
-        return self.swept + 2 * sum(record[key].nbytes for _, record, key in self.states() if key != "step")
+        return self.swept + 2 * sum(record[key].nbytes for _, record, key in self.states() if key not in NUMBERS)
 
     def share_state(self, pool):
-        """Swaps state, except step counts, for the tensors of ``pool``, so that the whole field fits in memory."""
+        """Swaps state, except numbers, for the tensors of ``pool``, so that the whole field fits in memory."""
         for p, record, key in self.states():
-            if key != "step":
+            if key not in NUMBERS:
                 state = record[key]
                 record[key] = pool.setdefault((p, key, type(state), state.dtype, state.shape), state)
 

@@ -15,30 +15,54 @@ Layers, from the paper to the machine:
 
 from .backends import use_backend
 from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
+from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
+from .rules.adagrad import Adagrad
 from .rules.adam import Adam, AdamW
+from .rules.adam_atan2 import AdamAtan2
 from .rules.adam_mini import AdaMini
+from .rules.adamax import Adamax
+from .rules.adamomentum import AdaMomentum
 from .rules.amos import Amos
+from .rules.asgd import ASGD
 from .rules.came import CAME
+from .rules.diffgrad import DiffGrad
 from .rules.lion import Lion
+from .rules.nadam import NAdam
+from .rules.radam import RAdam
+from .rules.rmsprop import RMSprop
+from .rules.rprop import Rprop
+from .rules.sadam import SAdam
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
 
 __all__ = [
+    "ASGD",
     "CAME",
     "SGD",
     "SM3",
     "SMMF",
     "AdaMini",
+    "AdaMomentum",
+    "Adadelta",
     "Adafactor",
+    "Adagrad",
     "Adam",
     "Adam8bit",
+    "AdamAtan2",
     "AdamW",
     "AdamW8bit",
+    "Adamax",
     "Amos",
+    "DiffGrad",
     "Lion",
     "Lion8bit",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SAdam",
     "SGD8bit",
     "use_backend",
 ]

@@ -19,10 +19,14 @@ def _literal(number):
     return ast.Call(ast.Name("F"), [ast.Constant(number)], [])
 
 
+def _type(expression):
+    return "auto" if isinstance(expression, ast.Compare) else "F"  # a bool, or a mask of lanes
+
+
 def _text(results, names, wanted):
     """Lines that assign what is used more than once, and the results as expressions."""
     text = Text(results, names, wanted, _literal)
-    lines = [f"const F {name} = {ast.unparse(expression)};" for name, expression in text.assignments]
+    lines = [f"const {_type(expression)} {name} = {ast.unparse(expression)};" for name, expression in text.assignments]
     return lines, [ast.unparse(expression) for expression in text.results]
 
 

@@ -6,6 +6,7 @@ Reductions see a parameter as matrices: element values are (matrices, rows, colu
 """
 
 import functools
+import math
 
 import numpy
 import torch
@@ -13,7 +14,7 @@ import torch
 from .trace import Value
 
 PRIMITIVES = ("sqrt", "abs", "select")
-COMPOSITES = ("rsqrt", "maximum", "minimum", "sign")
+COMPOSITES = ("rsqrt", "maximum", "minimum", "sign", "softplus", "sigmoid", "atan2")
 
 
 def vocabulary(function):
@@ -72,6 +73,59 @@ def minimum(a, b):
 @vocabulary
 def sign(x):
     return select(x > 0, 1, select(x < 0, -1, x))  # keeps NaN, so that a broken gradient stays visible
+
+
+def _horner(x, coefficients):
+    return functools.reduce(lambda total, coefficient: total * x + coefficient, reversed(coefficients))
+
+
+def _polynomial(x, coefficients):
+    """The constant term first. Even and odd powers apart, as a processor can work on both at once."""
+    return _horner(x * x, coefficients[::2]) + x * _horner(x * x, coefficients[1::2])
+
+
+FALL = [(-1.0) ** (k + 1) / math.factorial(k + 1) for k in range(9)]  # of (exp(-x) - 1) / x
+ARTANH = [1 / (2 * k + 1) for k in range(11)]  # of artanh(x) / x in x * x, for x up to 1 / 5
+ARCTAN = [(-1.0) ** k / (2 * k + 1) for k in range(20)]  # of arctan(x) / x in x * x, for x up to tan(pi / 8)
+
+
+def _fall(x):
+    """exp(-x) - 1 of x >= 0: a series for x / 64, whose argument is doubled six times.
+
+    Its first term left out changes exp(-x) by exp(-x) * x**10 / 64**9 / 10!, less than 1e-17. Beyond 40 it is exp(-40).
+    """
+    x = minimum(x, 40) * 2.0**-6
+    e = x * _polynomial(x, FALL)
+    for _ in range(6):
+        e = e * (2 + e)
+    return e
+
+
+@vocabulary
+def softplus(x):
+    """log(1 + exp(x)) of x >= 0, within 4 units in the last place of float32 and of float64."""
+    e = _fall(x)
+    w = (e + 0.5) / (e + 3.5)  # log(2 + e) is log(1.5) + 2 artanh(w)
+    return x + (math.log(1.5) + 2 * w * _polynomial(w * w, ARTANH))
+
+
+@vocabulary
+def sigmoid(x):
+    """1 / (1 + exp(-x)) of x >= 0, within 4 units in the last place."""
+    return 1 / (2 + _fall(x))
+
+
+@vocabulary
+def atan2(y, x):
+    """The angle of the point (x, y) for x >= 0, within 4 units in the last place; zero at (0, 0)."""
+    a, eighth = abs(y), math.sqrt(2) - 1  # tan(pi / 8): the series is for angles up to that of an axis or the diagonal
+    low, high = a <= eighth * x, x <= eighth * a
+    across = select(low, a, select(high, -x, a - x))
+    along = select(low, x, select(high, a, a + x))
+    r = across / select(along > 0, along, 1)
+    angle = r * _polynomial(r * r, ARCTAN)
+    angle = select(low, angle, select(high, math.pi / 2 + angle, math.pi / 4 + angle))
+    return select(y < 0, -angle, angle)
 
 
 @vocabulary

@@ -107,8 +107,16 @@ class Optimizer(torch.optim.Optimizer):
         """Scalars that depend on the parameter but not on the step."""
         return {}
 
+    def initial(self, group):
+        """What new states are filled with, by name, where that is not zero."""
+        return {}
+
     def translated(self, group, p, record):
         """A loaded state record of ``p`` as this class keeps it."""
+        return record
+
+    def exported(self, group, record):
+        """A state record as the torch class that this one replaces keeps it."""
         return record
 
     def factors(self, group, p):
@@ -165,6 +173,14 @@ class Optimizer(torch.optim.Optimizer):
             self.layout(self.param_groups[-1], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[-1], p)
         self._program = None
+
+    def state_dict(self):
+        """The optimizer's state; the torch class it replaces loads it too."""
+        exporter = self.register_state_dict_post_hook(state.export, prepend=True)
+        try:
+            return super().state_dict()
+        finally:
+            exporter.remove()
 
     def load_state_dict(self, state_dict):
         """Loads a state dict of this class or of the torch class it replaces; state keeps the dtype it was saved in.

@@ -1,5 +1,6 @@
 """The numbers of one step: a row of float64 scalars for every (group, step count), and the clipping coefficient."""
 
+import math
 from typing import Any
 
 import torch
@@ -18,11 +19,30 @@ def _number(value) -> Any:
     return tuple(map(_number, value)) if isinstance(value, tuple | list) else value
 
 
+def numbers(optimizer, group):
+    """The group's hyper-parameters, tensors among them as floats."""
+    values = {key: group[key] for key in optimizer.defaults}
+    return {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
+
+
+def averaging(betas):
+    """The weights of old and new in running averages: beta1, rate1, beta2, and so on."""
+    return {f"{key}{i}": x for i, beta in enumerate(betas, 1) for key, x in (("beta", beta), ("rate", 1 - beta))}
+
+
 def smaller(a, b):
     """The minimum of numbers, or of tensors without waiting for the GPU."""
     if not isinstance(a, torch.Tensor) and not isinstance(b, torch.Tensor):
         return min(a, b)
     return torch.minimum(*(torch.as_tensor(x, dtype=torch.float64) for x in (a, b)))
+
+
+def larger(a, b):
+    return -smaller(-a, -b)
+
+
+def expm1(x):
+    return x.expm1() if isinstance(x, torch.Tensor) else math.expm1(x)
 
 
 def scalar_row(optimizer, rule, row, t):
@@ -32,8 +52,7 @@ def scalar_row(optimizer, rule, row, t):
     """
     group = optimizer.param_groups[row.group]
     if not isinstance(t, torch.Tensor):
-        values = {key: group[key] for key in optimizer.defaults}
-        group = {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
+        group = numbers(optimizer, group)
     lr, weight_decay = group["lr"], group["weight_decay"]
     decoupled = group["decoupled_weight_decay"]
     values = {

@@ -7,6 +7,7 @@ import torch
 from . import codecs
 from .layout import is_regular
 from .rule import KINDS
+from .scalars import numbers
 
 EIGHT_BITS = {  # a bound would drift when it is rounded
     "8bit": {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8_STOCHASTIC},
@@ -38,12 +39,13 @@ def record_of(optimizer, member):
     known = optimizer.state.get(p, {})
     record = dict(known)
     missing = [name for name in rule.states if record.get(name) is None]
+    initial = optimizer.initial(numbers(optimizer, group)) if missing else {}
     if member.counts_steps:
         taken = 0 if optimizer.counts_steps or missing else 1
         record["step"] = _step_count(known.get("step", taken), p.device if group["capturable"] else torch.device("cpu"))
     for name, kind in rule.states.items():
         if name in missing:
-            record |= _new(name, kind, member, group)
+            record |= _new(name, kind, member, group, initial.get(name, 0.0))
         elif kind not in ROUNDED:
             record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
             if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
@@ -91,20 +93,23 @@ def _dtype(kind, p):
     return torch.uint8 if kind == "sign" else arithmetic(p)
 
 
-def _new(name, kind, member, group):
-    """Zeros for a state, and scales for those in eight bits."""
+def _new(name, kind, member, group, value):
+    """A state filled with its initial value, and scales for those in eight bits."""
     p, format = member.param, group["state_format"]
     if KINDS[kind] != "element" or kind == "sign":
-        return {name: torch.zeros(member.matrix.shape(kind, p), dtype=_dtype(kind, p), device=p.device)}
+        return {name: torch.full(member.matrix.shape(kind, p), value, dtype=_dtype(kind, p), device=p.device)}
     codec = eight_bit_codec(kind, group)
     if format in EIGHT_BITS and codec:
         order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
         blocks = codecs.block_count(p.numel(), member.matrix.cols)
         codes = torch.zeros_like(p, dtype=codec.main, memory_format=order)
-        return {name: codes, scale_key(name): torch.zeros(blocks, dtype=torch.float32, device=p.device)}
+        scale = torch.zeros(blocks, dtype=torch.float32, device=p.device)
+        if value != 0:
+            codecs.Stored(codes, scale, codec, member.matrix.cols, 0).write(torch.full_like(p, value))
+        return {name: codes, scale_key(name): scale}
     rounded = kind in ROUNDED and format not in EXACT
     dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
-    return {name: torch.zeros_like(p, dtype=dtype, memory_format=torch.preserve_format)}
+    return {name: torch.full_like(p, value, dtype=dtype, memory_format=torch.preserve_format)}
 
 
 def _step_count(step, device):
@@ -125,6 +130,16 @@ class _Kept:
 def keep(state_dict):
     """A shallow copy of ``state_dict`` whose state torch passes through untouched, for ``restore`` to unpack."""
     return {**state_dict, "state": {key: _Kept(record) for key, record in state_dict["state"].items()}}
+
+
+def export(optimizer, state_dict):
+    """A shallow copy of ``state_dict`` whose records are what the torch class would keep."""
+    records = dict(state_dict["state"])
+    for group, packed in zip(optimizer.param_groups, state_dict["param_groups"], strict=True):
+        values = numbers(optimizer, group)
+        for key in records.keys() & packed["params"]:
+            records[key] = optimizer.exported(values, records[key])
+    return {**state_dict, "state": records}
 
 
 def restore(optimizer):

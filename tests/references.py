@@ -35,9 +35,14 @@ class Case:
         """The optimizer; the case's own options win over ``more``."""
         return self.cls(params, **{**more, **self.options})
 
+    @property
+    def reference_class(self):
+        return self.reference or getattr(torch.optim, self.cls.__name__)
+
     def build_reference(self, params):
-        cls = self.reference or getattr(torch.optim, self.cls.__name__)
-        return cls(params, **(self.options if self.reference_options is None else self.reference_options))
+        return self.reference_class(
+            params, **(self.options if self.reference_options is None else self.reference_options)
+        )
 
 
 class ReferenceLion(torch.optim.Optimizer):
@@ -196,6 +201,58 @@ class ReferenceAdaMini(Reference):
         return m / (1 - beta1**t) / ((v / (1 - beta2**t)).sqrt() + group["eps"])
 
 
+class ReferenceSAdam(Reference):
+    """arXiv:1908.00700, Algorithms 1 and 2."""
+
+    options: ClassVar = dict(lr=0.1, betas=(0.9, 0.999), smooth=50.0, amsgrad=True)
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        m, v = average(state, "exp_avg", g, beta1), average(state, "exp_avg_sq", g * g, beta2)
+        if group["amsgrad"]:
+            v = state["max"] = torch.maximum(state.get("max", v), v)
+        x = group["smooth"] * v.sqrt()
+        softplus = (x + (-x).exp().log1p()) / group["smooth"]
+        return (1 - beta2**t) ** 0.5 / (1 - beta1**t) * m / softplus
+
+
+class ReferenceAdamAtan2(Reference):
+    """arXiv:2407.05872, section 5."""
+
+    options: ClassVar = dict(lr=1e-4, betas=(0.9, 0.99), a=1.27, b=1.0, decoupled_weight_decay=True)
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        m = average(state, "exp_avg", g, beta1) / (1 - beta1**t)
+        v = average(state, "exp_avg_sq", g * g, beta2) / (1 - beta2**t)
+        return group["a"] * torch.atan2(m, group["b"] * v.sqrt())
+
+
+class ReferenceDiffGrad(Reference):
+    """arXiv:1909.11015, Algorithm 1, with the epsilon of the authors' code."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        m, v = average(state, "exp_avg", g, beta1), average(state, "exp_avg_sq", g * g, beta2)
+        friction = torch.sigmoid((state.get("previous", 0) - g).abs())
+        state["previous"] = g
+        return (1 - beta2**t) ** 0.5 / (1 - beta1**t) * friction * m / (v.sqrt() + group["eps"])
+
+
+class ReferenceAdaMomentum(Reference):
+    """arXiv:2106.11514, Algorithm 1."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        m = average(state, "exp_avg", g, beta1)
+        v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * m * m + group["eps"]
+        return m / (1 - beta1**t) / (v / (1 - beta2**t)).sqrt()
+
+
 class ReferenceSM3(Reference):
     """arXiv:1901.11150, Algorithms SM3-I and SM3-II, over the rows and columns of (first dimension, all others)."""
 
@@ -307,6 +364,25 @@ class Rank1Lion(Rank1, ReferenceLion):
     pass
 
 
+class ScalarsInFloat64:
+    """Mixed into a class of torch's that keeps scalars as state: here not rounded to float32 for float64 weights."""
+
+    def step(self):
+        torch.set_default_dtype(torch.float64)
+        try:
+            super().step()
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+class TorchNAdam(ScalarsInFloat64, torch.optim.NAdam):
+    pass
+
+
+class TorchASGD(ScalarsInFloat64, torch.optim.ASGD):
+    pass
+
+
 class Clipped:
     """Mixed into an optimizer: torch's clipping before its step; it changes the gradients, ours does not."""
 
@@ -414,4 +490,50 @@ CASES = [
     Case(fusedopt.Amos, dict(lr=0.1, beta=0.9, momentum=0.9, extra_l2=0.1), ReferenceAmos),
     Case(fusedopt.Amos, dict(lr=0.1, eta=0.3, reduction="tensor", c_coef=0.5, d_coef=2.0, eps=0.1), ReferenceAmos),
     Case(fusedopt.Amos, dict(reduction="tensor", momentum=0.5, maximize=True), ReferenceAmos),
+    Case(fusedopt.RMSprop),
+    Case(fusedopt.RMSprop, dict(lr=0.1, alpha=0.5, eps=1e-3, weight_decay=0.1, momentum=0.9, maximize=True)),
+    Case(fusedopt.RMSprop, dict(centered=True, eps=1e-3)),
+    Case(fusedopt.RMSprop, dict(centered=True, momentum=0.5, alpha=0.9, weight_decay=0.1)),
+    Case(fusedopt.Adagrad),
+    Case(fusedopt.Adagrad, dict(lr=0.1, lr_decay=0.1, weight_decay=0.1, initial_accumulator_value=0.5, eps=1e-3)),
+    Case(fusedopt.Adadelta),
+    Case(fusedopt.Adadelta, dict(lr=0.1, rho=0.5, eps=1e-3, weight_decay=0.1, maximize=True)),
+    Case(fusedopt.Adamax),
+    Case(fusedopt.Adamax, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
+    Case(fusedopt.RAdam),
+    Case(fusedopt.RAdam, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
+    Case(fusedopt.RAdam, dict(betas=(0.9, 0.5), decoupled_weight_decay=True, weight_decay=0.1)),
+    Case(fusedopt.NAdam, {}, TorchNAdam),
+    Case(
+        fusedopt.NAdam,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, momentum_decay=0.5, maximize=True),
+        TorchNAdam,
+    ),
+    Case(fusedopt.NAdam, dict(momentum_decay=0, decoupled_weight_decay=True, weight_decay=0.1), TorchNAdam),
+    Case(fusedopt.Rprop),
+    Case(fusedopt.Rprop, dict(lr=0.1, etas=(0.3, 1.5), step_sizes=(0.05, 0.2), maximize=True)),
+    Case(fusedopt.ASGD, {}, TorchASGD),
+    Case(fusedopt.ASGD, dict(lr=0.1, lambd=0.1, alpha=0.5, t0=3, weight_decay=0.1, maximize=True), TorchASGD),
+    Case(fusedopt.SAdam, {}, ReferenceSAdam),
+    Case(
+        fusedopt.SAdam,
+        dict(lr=0.01, betas=(0.5, 0.8), smooth=5.0, amsgrad=False, weight_decay=0.1, maximize=True),
+        ReferenceSAdam,
+    ),
+    Case(fusedopt.AdamAtan2, {}, ReferenceAdamAtan2),
+    Case(
+        fusedopt.AdamAtan2,
+        dict(lr=0.1, betas=(0.5, 0.8), a=1.0, b=0.5, weight_decay=0.1, maximize=True),
+        ReferenceAdamAtan2,
+    ),
+    Case(fusedopt.DiffGrad, {}, ReferenceDiffGrad),
+    Case(
+        fusedopt.DiffGrad, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True), ReferenceDiffGrad
+    ),
+    Case(fusedopt.AdaMomentum, {}, ReferenceAdaMomentum),
+    Case(
+        fusedopt.AdaMomentum,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True),
+        ReferenceAdaMomentum,
+    ),
 ]

@@ -447,6 +447,7 @@ FACTORED = [
     Case(fusedopt.Amos),
 ]
 EIGHT_BITS = [Case(fusedopt.AdamW8bit), Case(fusedopt.Lion8bit), Case(fusedopt.SGD8bit, {"lr": 0.1, "momentum": 0.9})]
+SPECIAL = [Case(fusedopt.NAdam), Case(fusedopt.ASGD), Case(fusedopt.Rprop), Case(fusedopt.Lion)]
 COPIES = {
     "pickle": lambda pair: pickle.loads(pickle.dumps(pair)),
     "deepcopy": copy.deepcopy,
@@ -461,9 +462,7 @@ def _saved(pair):
 
 
 @pytest.mark.parametrize("way", COPIES)
-@pytest.mark.parametrize(
-    "case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.AdamW, CLIPPED), *FACTORED, *EIGHT_BITS], ids=str
-)
+@pytest.mark.parametrize("case", [*STATEFUL, *SPECIAL, Case(fusedopt.AdamW, CLIPPED), *FACTORED, *EIGHT_BITS], ids=str)
 def test_copies_between_steps(backend, case, way):
     params, expected = parameters(), parameters()
     optimizer = case.build(params)
@@ -496,7 +495,7 @@ def test_pickle_of_an_older_release(backend):
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("flat", [False, True])
 @pytest.mark.parametrize(
-    "case", [*STATEFUL, Case(fusedopt.Lion), Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED, *EIGHT_BITS], ids=str
+    "case", [*STATEFUL, *SPECIAL, Case(fusedopt.SGD, {"lr": 0.1}), *FACTORED, *EIGHT_BITS], ids=str
 )
 def test_distributed_checkpoint(backend, case, flat):
     dcp = pytest.importorskip("torch.distributed.checkpoint.state_dict")

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fusedopt.backends import NAMES
-from fusedopt.bench.contenders import OPTIMIZERS, contenders
+from fusedopt.bench.contenders import NUMBERS, OPTIMIZERS, contenders
 from fusedopt.bench.harness import Lane
 from fusedopt.bench.models import MODELS
 from fusedopt.cli import main
@@ -67,7 +67,22 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "AdamW8bit-split24": (3, 2 * CODES, 1024),
     "AdamW8bit-split32": (3, 2 * CODES, 2048),
     "Lion8bit": (3, CODES),
+    "RMSprop": (5, 0),
+    "Adagrad": (5, 0),
+    "Adadelta": (7, 0),
+    "Adamax": (7, 0),
+    "NAdam": (7, 0),
+    "RAdam": (7, 0),
+    "Rprop": (7, 0),
+    "ASGD": (5, 0),
+    "SAdam": (9, 0),
+    "AdamAtan2": (7, 0),
+    "DiffGrad": (9, 0),
+    "AdaMomentum": (7, 0),
 }
+
+
+OTHER_STATE = ("torch fused AdamW", "transformers", "bitsandbytes", "torchao")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -81,14 +96,14 @@ def test_contenders_state_what_a_step_must_move_and_share_their_state(name, dtyp
     statistics += sum(residuals) if dtype == torch.bfloat16 else 0
     assert ours.floor_bytes() == 1024 * elements * dtype.itemsize + 2 * statistics
     for other in field.values():
-        if other.name not in ("torch fused AdamW", "transformers", "bitsandbytes", "torchao") and (dtype == torch.float32 or not statistics):
+        if other.name not in OTHER_STATE and (dtype == torch.float32 or not statistics):
             assert other.floor_bytes() == ours.floor_bytes()
             assert _addresses(other) == _addresses(ours)
     assert sum(name.startswith("torch") for name in field) in (1, 3)
 
 
 def _addresses(contender):
-    return {key: record[key].data_ptr() for _, record, key in contender.states() if key != "step"}
+    return {key: record[key].data_ptr() for _, record, key in contender.states() if key not in NUMBERS}
 
 
 def test_slow_lanes_spread_their_samples():

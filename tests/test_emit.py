@@ -74,6 +74,14 @@ def test_helpers_come_apart():
     )
 
 
+def test_conditions_are_no_numbers():
+    def sample(g, p):
+        small = g < 1
+        return select(small, g, p) / select(small, 1, g)
+
+    assert_lines(Rule(sample), ["const auto x1 = g < F(1);", "return select(x1, g, p) / select(x1, F(1), g);"])
+
+
 def power(g, p):
     return g**2
 

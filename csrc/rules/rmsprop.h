@@ -1,0 +1,249 @@
+// Written by `make rules` from fusedopt/rules/rmsprop.py; a test fails when the two differ.
+#pragma once
+#include "../stages.h"
+#include "composites.h"
+
+namespace fusedopt {
+
+struct rmsprop {
+  static constexpr const char* name = "rmsprop";
+  static constexpr int states = 1, scalars = 3;
+  template <class F>
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
+    const F v = s[0];
+    const F alpha = k[0];
+    const F rate = k[1];
+    const F eps = k[2];
+    const F new_v = alpha * v + rate * g * g;
+    s[0] = new_v;
+    return g / (sqrt(new_v) + eps);
+  }
+};
+
+struct rmsprop_centered {
+  static constexpr const char* name = "rmsprop_centered";
+  static constexpr int states = 2, scalars = 3;
+  template <class F>
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
+    const F v = s[0];
+    const F a = s[1];
+    const F alpha = k[0];
+    const F rate = k[1];
+    const F eps = k[2];
+    const F new_v = alpha * v + rate * g * g;
+    const F new_a = alpha * a + rate * g;
+    const F x3 = sqrt(new_v);
+    s[0] = new_v;
+    s[1] = new_a;
+    return g / (sqrt(maximum((x3 - new_a) * (x3 + new_a), F(0))) + eps);
+  }
+};
+
+struct rmsprop_centered_momentum {
+  static constexpr const char* name = "rmsprop_centered_momentum";
+  static constexpr int states = 3, scalars = 4;
+  template <class F>
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
+    const F v = s[0];
+    const F b = s[1];
+    const F a = s[2];
+    const F alpha = k[0];
+    const F rate = k[1];
+    const F eps = k[2];
+    const F momentum = k[3];
+    const F new_v = alpha * v + rate * g * g;
+    const F new_a = alpha * a + rate * g;
+    const F x3 = sqrt(new_v);
+    const F u = momentum * b + g / (sqrt(maximum((x3 - new_a) * (x3 + new_a), F(0))) + eps);
+    s[0] = new_v;
+    s[1] = u;
+    s[2] = new_a;
+    return u;
+  }
+};
+
+struct rmsprop_momentum {
+  static constexpr const char* name = "rmsprop_momentum";
+  static constexpr int states = 2, scalars = 4;
+  template <class F>
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
+    const F v = s[0];
+    const F b = s[1];
+    const F alpha = k[0];
+    const F rate = k[1];
+    const F eps = k[2];
+    const F momentum = k[3];
+    const F new_v = alpha * v + rate * g * g;
+    const F u = momentum * b + g / (sqrt(new_v) + eps);
+    s[0] = new_v;
+    s[1] = u;
+    return u;
+  }
+};
+
+struct rmsprop_momentum_nnmf {
+  static constexpr const char* name = "rmsprop_momentum_nnmf";
+  static constexpr int states = 5, scalars = 4;
+  static constexpr int slot_count = 13;
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // v_row
+    {Shape::col, Op::none},  // v_col
+    {Shape::row, Op::none},  // b_row
+    {Shape::col, Op::none},  // b_col
+    {Shape::element, Op::none},  // b_sign
+    {Shape::row, Op::mean},  // row_mean5
+    {Shape::col, Op::mean},  // col_mean6
+    {Shape::row, Op::mean},  // row_mean7
+    {Shape::col, Op::mean},  // col_mean8
+    {Shape::matrix, Op::mean},  // col_mean9
+    {Shape::matrix, Op::mean},  // col_mean10
+    {Shape::col, Op::none},  // col11
+    {Shape::col, Op::none},  // col12
+  };
+  static constexpr int saved[] = {5, 11, 7, 12, -1};  // slots of the new states
+  struct kernel0 {
+    static constexpr Shape domain = Shape::element;
+    static constexpr bool commits = true;
+    static constexpr bool reads_g = true;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 1;
+    using streams = Ids<4, 1, 3>;
+    using uniforms = Ids<0, 2, 13, 14, 15, 16>;
+    using outputs = Ids<>;
+    using sums = Ids<5, 6, 7, 8>;
+    template <class F>
+    FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k, F* sum) {
+      const F b_sign = s[0];
+      const F v_col = s[1];
+      const F b_col = s[2];
+      const F v_row = k[0];
+      const F b_row = k[1];
+      const F alpha = k[2];
+      const F rate = k[3];
+      const F eps = k[4];
+      const F momentum = k[5];
+      const F x1 = alpha * (v_row * v_col) + rate * g * g;
+      const F u = momentum * (b_row * b_col * b_sign) + g / (sqrt(x1) + eps);
+      const F x3 = abs(u);
+      s[0] = u;
+      sum[0] = x1;
+      sum[1] = x1;
+      sum[2] = x3;
+      sum[3] = x3;
+      return u;
+    }
+  };
+  struct kernel1 {
+    static constexpr Shape domain = Shape::row;
+    static constexpr bool commits = false;
+    static constexpr bool reads_g = false;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 0;
+    using streams = Ids<5, 7>;
+    using uniforms = Ids<>;
+    using outputs = Ids<>;
+    using sums = Ids<9, 10>;
+    template <class F>
+    FUSEDOPT_INLINE static void update(const F* s, const F*, F*, F* sum) {
+      const F row_mean5 = s[0];
+      const F row_mean7 = s[1];
+      sum[0] = row_mean5;
+      sum[1] = row_mean7;
+    }
+  };
+  struct kernel2 {
+    static constexpr Shape domain = Shape::col;
+    static constexpr bool commits = false;
+    static constexpr bool reads_g = false;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 0;
+    using streams = Ids<6, 8>;
+    using uniforms = Ids<9, 10>;
+    using outputs = Ids<11, 12>;
+    using sums = Ids<>;
+    template <class F>
+    FUSEDOPT_INLINE static void update(const F* s, const F* k, F* out, F*) {
+      const F col_mean6 = s[0];
+      const F col_mean8 = s[1];
+      const F col_mean9 = k[0];
+      const F col_mean10 = k[1];
+      out[0] = col_mean6 / maximum(col_mean9, F(1e-37));
+      out[1] = col_mean8 / maximum(col_mean10, F(1e-37));
+    }
+  };
+  using List = Kernels<kernel0, kernel1, kernel2>;
+};
+
+struct rmsprop_nnmf {
+  static constexpr const char* name = "rmsprop_nnmf";
+  static constexpr int states = 2, scalars = 3;
+  static constexpr int slot_count = 6;
+  static constexpr Slot slots[] = {
+    {Shape::row, Op::none},  // v_row
+    {Shape::col, Op::none},  // v_col
+    {Shape::row, Op::mean},  // row_mean2
+    {Shape::col, Op::mean},  // col_mean3
+    {Shape::matrix, Op::mean},  // col_mean4
+    {Shape::col, Op::none},  // col5
+  };
+  static constexpr int saved[] = {2, 5};  // slots of the new states
+  struct kernel0 {
+    static constexpr Shape domain = Shape::element;
+    static constexpr bool commits = true;
+    static constexpr bool reads_g = true;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 0;
+    using streams = Ids<1>;
+    using uniforms = Ids<0, 6, 7, 8>;
+    using outputs = Ids<>;
+    using sums = Ids<2, 3>;
+    template <class F>
+    FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k, F* sum) {
+      const F v_col = s[0];
+      const F v_row = k[0];
+      const F alpha = k[1];
+      const F rate = k[2];
+      const F eps = k[3];
+      const F x1 = alpha * (v_row * v_col) + rate * g * g;
+      sum[0] = x1;
+      sum[1] = x1;
+      return g / (sqrt(x1) + eps);
+    }
+  };
+  struct kernel1 {
+    static constexpr Shape domain = Shape::row;
+    static constexpr bool commits = false;
+    static constexpr bool reads_g = false;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 0;
+    using streams = Ids<2>;
+    using uniforms = Ids<>;
+    using outputs = Ids<>;
+    using sums = Ids<4>;
+    template <class F>
+    FUSEDOPT_INLINE static void update(const F* s, const F*, F*, F* sum) {
+      const F row_mean2 = s[0];
+      sum[0] = row_mean2;
+    }
+  };
+  struct kernel2 {
+    static constexpr Shape domain = Shape::col;
+    static constexpr bool commits = false;
+    static constexpr bool reads_g = false;
+    static constexpr bool reads_p = false;
+    static constexpr int written = 0;
+    using streams = Ids<3>;
+    using uniforms = Ids<4>;
+    using outputs = Ids<5>;
+    using sums = Ids<>;
+    template <class F>
+    FUSEDOPT_INLINE static void update(const F* s, const F* k, F* out, F*) {
+      const F col_mean3 = s[0];
+      const F col_mean4 = k[0];
+      out[0] = col_mean3 / maximum(col_mean4, F(1e-37));
+    }
+  };
+  using List = Kernels<kernel0, kernel1, kernel2>;
+};
+
+}  // namespace fusedopt
