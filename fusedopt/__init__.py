@@ -10,10 +10,12 @@ Layers, from the paper to the machine:
 - ``modifiers``: building blocks around a rule
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
+- ``converters/``: state dicts of other libraries' 8-bit optimizers
 - ``emit``: rule text to C++ headers
 """
 
 from .backends import use_backend
+from .converters import convert_state_dict
 from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
 from .rules.adafactor import Adafactor
 from .rules.adam import Adam, AdamW
@@ -40,6 +42,7 @@ __all__ = [
     "Lion",
     "Lion8bit",
     "SGD8bit",
+    "convert_state_dict",
     "use_backend",
 ]
 __version__ = "0.1.0"
