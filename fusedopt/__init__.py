@@ -10,10 +10,12 @@ Layers, from the paper to the machine:
 - ``modifiers``: building blocks around a rule
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
+- ``converters/``: state dicts of other libraries' 8-bit optimizers
 - ``emit``: rule text to C++ headers
 """
 
 from .backends import use_backend
+from .converters import convert_state_dict
 from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
 from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
@@ -64,6 +66,7 @@ __all__ = [
     "Rprop",
     "SAdam",
     "SGD8bit",
+    "convert_state_dict",
     "use_backend",
 ]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command ``fusedopt``: ``info`` says what runs here, ``bench`` how fast."""
+"""The command ``fusedopt``: ``info`` says what runs here, ``bench`` how fast; ``convert`` moves checkpoints."""
 
 import argparse
 
@@ -7,6 +7,7 @@ from rich.table import Table
 
 from . import backends, bench  # pyright: ignore[reportAttributeAccessIssue]
 from .backends import native
+from .converters import command
 
 
 def main(argv=None):
@@ -17,6 +18,9 @@ def main(argv=None):
     verb = verbs.add_parser("bench", help="time every optimizer beside torch's own")
     verb.set_defaults(run=bench.run)
     bench.add_arguments(verb)
+    verb = verbs.add_parser("convert", help="an optimizer's state dict from one library's form to another's")
+    verb.set_defaults(run=command.run)
+    command.add_arguments(verb)
     args = parser.parse_args(argv)
     args.run(args)
 

@@ -13,6 +13,7 @@ from references import CASES, Case
 
 import fusedopt
 from fusedopt import state
+from fusedopt.codecs import Stored
 
 # --- checkpoints of torch ---
 
@@ -146,6 +147,7 @@ FORMATS = [
 ]
 COMPRESSED = [
     (torch.float32, {"state_format": "8bit"}),
+    (torch.bfloat16, {"state_format": "8bit_dynamic"}),
     (torch.bfloat16, {"state_format": "8bit", "weight_format": "split24"}),
     (torch.bfloat16, {"weight_format": "split32"}),
     (torch.float16, {"state_format": "8bit", "weight_format": "kahan"}),
@@ -352,7 +354,8 @@ def test_floats_stay_floats_where_eight_bits_are_asked_for(backend, case):
 
 
 def decoded(optimizer, p, key):
-    return state.decoded(optimizer.state[p][key], optimizer.state[p][f"{key}_scale"], KINDS[key], p.numel())
+    record = optimizer.state[p]
+    return Stored(record[key], record[f"{key}_scale"], state.EIGHT_BITS["8bit"][KINDS[key]], p.numel(), 0).read()
 
 
 KINDS = {"exp_avg": "signed", "exp_avg_sq": "positive"}
