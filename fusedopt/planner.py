@@ -18,7 +18,7 @@ from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
 from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
-from .validation import check_gradient, check_options, check_parameter, check_state
+from .validation import check_gradient, check_options, check_parameter, check_state, labelled
 
 
 @dataclass
@@ -182,22 +182,19 @@ class Member:
 
 def _roster(optimizer):
     """Checked parameters to step, and parameters without a gradient."""
-    members, idle, seen, position = [], [], set(), 0
-    for index, group in enumerate(optimizer.param_groups):
-        names = group.get("param_names")
-        for i, p in enumerate(group["params"]):
-            label = f"params[{position}]" + (f" ({names[i]!r})" if names else "")
-            position += 1
-            if id(p) in seen:
-                continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race
-            seen.add(id(p))
-            if p.grad is None:
-                idle.append(p)
-                continue
-            rule, matrix = optimizer.layout(group, p)
-            counts_steps = optimizer.counts_steps or draws(rule, p, group)
-            members.append(Member(p, index, label, position - 1, counts_steps, rule, matrix))
-            members[-1].check(optimizer)
+    members, idle, seen = [], [], set()
+    for seed, (index, p, label) in enumerate(labelled(optimizer.param_groups)):
+        if id(p) in seen:
+            continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race
+        seen.add(id(p))
+        if p.grad is None:
+            idle.append(p)
+            continue
+        group = optimizer.param_groups[index]
+        rule, matrix = optimizer.layout(group, p)
+        counts_steps = optimizer.counts_steps or draws(rule, p, group)
+        members.append(Member(p, index, label, seed, counts_steps, rule, matrix))
+        members[-1].check(optimizer)
     return members, idle
 
 
