@@ -32,7 +32,11 @@ class Codec:
     main: torch.dtype
     side: torch.dtype | None = None
     scaled: ClassVar[bool] = False  # whether the side holds a value for every block, else one for every element
-    by_chance: ClassVar[bool] = False  # whether it rounds stochastically
+
+    @property
+    def by_chance(self):
+        """Whether it rounds stochastically."""
+        return False
 
     def decode(self, main, side, cols):
         """Flat float32 values of the flat tensors."""
@@ -112,7 +116,9 @@ def dynamic_tree(signed):
 
 @dataclass(frozen=True)
 class Stochastic(Codec):
-    by_chance = True
+    @property
+    def by_chance(self):
+        return True
 
     def decode(self, main, side, cols):
         return main.float()
