@@ -34,7 +34,7 @@ class Codec:
     scaled: ClassVar[bool] = False  # whether the side holds a value for every block, else one for every element
 
     @property
-    def by_chance(self):
+    def by_chance(self) -> bool:
         """Whether it rounds stochastically."""
         return False
 
