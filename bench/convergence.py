@@ -188,7 +188,7 @@ def table(rows):
     result = Table(title=f"{rows[0]['task']}: losses in 1e-3 nats, {len(rows[0]['training'])} seeds", box=None)
     headings = "training", "± seeds", "more than fp32", "held out", "± seeds", "more than fp32"
     for heading in ("", *headings):
-        result.add_column(heading, justify="right" if heading else "left")
+        result.add_column(heading, justify="right" if heading else "left", no_wrap=not heading)
     for row in rows:
         cells = []
         for key in ("training", "held_out"):

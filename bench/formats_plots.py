@@ -8,7 +8,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 from .convergence import REFERENCES, differences
-from .schemes import SCHEMES
+from .schemes import FLOAT8, SCHEMES
 
 COLOURS = {name: f"C{i}" for i, name in enumerate(SCHEMES)}
 STATES = {  # of stall and silence: label, colour and line
@@ -18,13 +18,13 @@ STATES = {  # of stall and silence: label, colour and line
     "bf16, nearest": ("fusedopt bf16, nearest", "C5", ":"),
     **{name: (f"{name}, nearest", COLOURS[name], "--") for name in SCHEMES if name != "fusedopt"},
 }
-UPDATES = {
-    "torch.optim": ("C3", "--"),
-    "plain": ("C1", ":"),
-    "stochastic": ("C0", "-"),
-    "kahan": ("C4", "-"),
-    "split24": ("C2", "-"),
-    "split32": ("black", "-"),
+UPDATES = {  # colour, line and width: some of the lines coincide
+    "torch.optim": ("C3", "-", 4),
+    "plain": ("C1", "--", 2),
+    "stochastic": ("C0", "-", 7),
+    "kahan": ("C4", "-", 2),
+    "split24": ("C2", "-", 4),
+    "split32": ("black", "-", 1),
 }
 
 
@@ -43,10 +43,12 @@ def errors(results):
         for axes, blocks in zip(axes_of_state, ("alike", "heavy-tailed"), strict=True):
             for row in results["errors"]:
                 if (row["state"], row["blocks"]) == (state, blocks):
-                    axes.loglog(at, row["above"], color=COLOURS[row["scheme"]], label=row["scheme"])
+                    shares, line = [max(x, 1e-9) for x in row["above"]], "--" if row["scheme"] == FLOAT8 else "-"
+                    colour = COLOURS[row["scheme"]]
+                    axes.loglog(at, shares, line, color=colour, label=row["scheme"], drawstyle="steps-post")
             axes.axvline(1, color="grey", linewidth=0.8, linestyle=":")
             axes.set(title=f"{moment}, gradients {blocks}", xlim=(1e-3, 10), ylim=(1e-4, 1.3))
-    grid[1, 0].text(0.9, 2e-4, "became zero: error 100 %", ha="right", color="grey")
+    grid[1, 0].text(1.1, 2e-4, "100 %:\nbecame zero", color="grey")
     figure.supxlabel("relative error")
     figure.supylabel("share of elements with a larger error")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -62,46 +64,49 @@ def next_steps(results):
         axes.bar_label(bars, [f"{row[key]:,.0f}" if row[key] >= 100 else f"{row[key]:.2f}" for row in rows], padding=3)
     axes.set_yticks(places, [row["scheme"] for row in rows])
     axes.invert_yaxis()
-    axes.set(xscale="log", xlim=(0.3, 1e8), xlabel="largest next update / learning rate")
-    axes.set_title("v that becomes zero beside an m that does not (heavy-tailed gradients)")
-    axes.legend(loc="lower right")
+    axes.set(xscale="log", xlim=(0.3, 1e9), xlabel="largest next update / learning rate")
+    axes.set_title("Heavy-tailed gradients: where v became zero, updates explode", loc="right")
+    axes.legend(loc="upper right")
     return figure
 
 
 def stall(results):
-    figure, axes = plt.subplots(figsize=(9, 4.2), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 4.2), layout="constrained")
     rows = {row["state"]: row for row in results["stall"]}
+    axes.axhline(1, color="black", linewidth=0.8, label="exact (fp32)")
     for name, (label, colour, line) in STATES.items():
         axes.semilogy(rows[name]["steps"], rows[name]["ratio"], line, color=colour, label=label)
-    axes.axhline(1, color="black", linewidth=0.8)
     axes.set(xlabel="steps since the gradients of half a block fell to a tenth", ylabel="stored v / exact v (median)")
-    axes.set_title("A second moment that is rounded to nearest hardly decays")
+    axes.set_title("Rounded to nearest, v does not follow")
     axes.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
     figure.legend(loc="outside right upper")
     return figure
 
 
 def silence(results):
-    figure, axes = plt.subplots(figsize=(8, 3.4), layout="constrained")
+    figure, axes = plt.subplots(figsize=(10, 3.4), layout="constrained")
     for row in results["silence"]:
         label, colour, line = STATES.get(row["state"], ("fp32", "black", "-"))
-        axes.semilogy(row["steps"], [max(x, 1e-9) for x in row["update"]], line, color=colour, label=label)
+        axes.semilogy(row["steps"], [max(x, 1e-12) for x in row["update"]], line, color=colour, label=label)
     axes.set(xlabel="steps since the gradients of half a block became zero", ylabel="update / learning rate (median)")
-    axes.set(ylim=(3e-10, 3), title="Weights that get no more gradients, beside others that do")
-    axes.legend(loc="center right")
+    axes.set(ylim=(1e-8, 3), title="Weights that get no more gradients, beside others that do")
+    axes.text(2500, 2e-8, "fp32 and bf16: down to zero", color="grey")
+    figure.legend(loc="outside right upper")
     return figure
 
 
 def small_updates(results):
     figure, axes = plt.subplots(figsize=(8, 4), layout="constrained")
     for row in results["small_updates"]:
-        colour, line = UPDATES[row["format"]]
+        colour, line, width = UPDATES[row["format"]]
         label = "torch.optim on bfloat16" if row["format"] == "torch.optim" else f"weight_format={row['format']!r}"
-        axes.plot(row["steps"], row["mean"], line, color=colour, label=label, linewidth=2)
+        axes.plot(row["steps"], row["mean"], line, color=colour, label=label, linewidth=width)
         low, high = ([m + side * d for m, d in zip(row["mean"], row["deviation"], strict=True)] for side in (-1, 1))
         axes.fill_between(row["steps"], low, high, color=colour, alpha=0.15, linewidth=0)
     last = results["small_updates"][-1]
-    axes.plot([0, last["steps"][-1]], [1, last["exact"]], "o", color="black", fillstyle="none", label="exact")
+    axes.plot(
+        [0, last["steps"][-1]], [1, last["exact"]], "o", color="black", fillstyle="none", markersize=10, label="exact"
+    )
     axes.set(xlabel="updates of -1e-5", ylabel="weight: mean ± standard deviation", title="Weights of 1 in bfloat16")
     axes.legend(loc="lower left")
     return figure

@@ -1,8 +1,8 @@
 """What eight bits leave of an optimizer's state: our codecs, and other libraries' from their published definitions.
 
-A scheme turns a flat float32 tensor, of whole blocks, into what would be read back. The others' are re-implemented here
-in a few lines each, without their ways around large errors: bitsandbytes keeps the sign of values that become zero, and
-tensors of fewer than 4096 elements in float32.
+A scheme turns a flat float32 tensor, of whole blocks, into what would be read back. The others are without their
+libraries' ways around large errors: bitsandbytes keeps the sign of values that become zero, and tensors of fewer than
+4096 elements in float32.
 """
 
 import importlib.metadata
@@ -42,18 +42,6 @@ def by_block(scheme, size=256):
     return stored
 
 
-def tree(signed):
-    """Dettmers et al. 2021, arXiv:2110.02861: 2^i or 2^(i+1) values in decade i, the middles of equal cells; 0; 1."""
-    edges = [torch.linspace(0.1, 1, 2 ** (decade + (not signed)) + 1) for decade in range(7)]
-    middles = torch.cat([(x[:-1] + x[1:]) / 2 * 10.0 ** (decade - 6) for decade, x in enumerate(edges)])
-    return torch.cat([middles, *([-middles] if signed else []), torch.tensor([0.0, 1.0])]).sort().values
-
-
-def nearest_of(values):
-    middles = (values[:-1] + values[1:]) / 2
-    return by_block(lambda y: values[torch.bucketize(y, middles)])
-
-
 def evenly(levels):
     return by_block(lambda y: (y * levels).round() / levels)
 
@@ -86,7 +74,7 @@ def e4m3(y):
 TREE, FLOAT8 = "dynamic tree (bitsandbytes, torchao)", "float8 e4m3 (torchao)"
 SCHEMES = {
     "fusedopt": Scheme(coded(codecs.SIGNED8), coded(codecs.POSITIVE8_STOCHASTIC)),
-    TREE: Scheme(nearest_of(tree(signed=True)), nearest_of(tree(signed=False))),
+    TREE: Scheme(coded(codecs.DYNAMIC_SIGNED), coded(codecs.DYNAMIC_POSITIVE)),
     "linear": Scheme(evenly(127), evenly(255)),
     "companded (FlashOptim)": Scheme(companded(_softsign), lambda x, key=0: _roots(x.sqrt()).square()),
     FLOAT8: Scheme(by_block(e4m3), by_block(e4m3)),

@@ -54,7 +54,7 @@ def master(optimizer, p, weight_format):
 
 @pytest.mark.parametrize("rounding", ["stochastic", "nearest"])
 def test_heavy_tails_make_no_large_steps(backend, rounding):
-    """Scales spread over six decades within a block; what is rounded off v must not blow up any step."""
+    """Scales spread over five decades within a block; what is rounded off v must not blow up any step."""
     generator = seeded()
     scales = torch.exp(2 * normal(generator))
     pairs = twins(state_format="8bit", state_rounding=rounding)

@@ -21,6 +21,7 @@ from triton_checks import (
     MODIFIERS,
     RULES,
     Compiler,
+    assert_same_bits,
     assert_sound,
     compiles,
     cuobjdump,
@@ -48,6 +49,11 @@ DTYPES = {  # gradient, parameter, states
     "bf16-state-fp32": [(BF16, BF16, FP32)],
     "fp32-grad-bf16": [(BF16, FP32, FP32)],
 }
+ADAM = REGISTRY["adam"]
+ROWS = [  # every rule in both arithmetics, one in every other dtype
+    *((rule, dtypes) for rule in RULES for dtypes in ("fp32", "fp64")),
+    *((ADAM, dtypes) for dtypes in list(DTYPES)[2:]),
+]
 MIXED = [(FP32, FP32, FP32), (BF16, BF16, BF16), (FP64, FP16, FP64)]  # several launches of one bucket
 SIZES = [1, 7, kernels.BLOCK, kernels.BLOCK + 1, kernels.BLOCK]  # one tensor for each row
 OFFSETS = [0, 0, 0, 0, 1]  # the last one is misaligned
@@ -72,7 +78,8 @@ def make_bucket(rule, dtypes, device):
             if size > len(EXTREMES) + 2:
                 p.grad[-len(EXTREMES) :] = torch.tensor(EXTREMES)
             record = {name: tensor(state, size, offset).abs() for name in rule.states}
-            bucket.entries.append(Entry(p, record, tuple(rule.states), one_row(p), 0.0, None, row))
+            plain = [None] * (1 + len(record))
+            bucket.entries.append(Entry(p, record, tuple(rule.states), plain, one_row(p), 0.0, row, None, row))
     return bucket
 
 
@@ -80,31 +87,17 @@ def run(engine_class, rule, dtypes, device):
     return run_bucket(engine_class, make_bucket(rule, dtypes, device))
 
 
-def bits(x):
-    """All NaNs are one: their payload is the hardware's."""
-    integer = {2: torch.int16, 4: torch.int32, 8: torch.int64}[x.itemsize]
-    return torch.where(x.isnan(), torch.nan, x).view(integer)
-
-
-def assert_same_bits(got, want):
-    for x, y in zip(got, want, strict=True):
-        assert x.dtype == y.dtype
-        torch.testing.assert_close(bits(x), bits(y), rtol=0, atol=0)
-
-
 @needs_device
 @on_device
-@pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize(("rule", "dtypes"), ROWS, ids=lambda x: getattr(x, "name", x))
 def test_step_equals_eager(rule, dtypes, device):
-    assert_same_bits(run(Triton, rule, dtypes, device), run(Eager, rule, dtypes, device))
+    assert_same_bits(*(run(engine, rule, DTYPES[dtypes], device) for engine in (Triton, Eager)))
 
 
 @needs_device
 @on_device
 def test_one_bucket_may_mix_dtypes(device):
-    rule = REGISTRY["adam"]
-    assert_same_bits(run(Triton, rule, MIXED, device), run(Eager, rule, MIXED, device))
+    assert_same_bits(run(Triton, ADAM, MIXED, device), run(Eager, ADAM, MIXED, device))
 
 
 def every_operation(g, p, s, a, b):
@@ -133,7 +126,7 @@ def test_sum_squares(device):
             g.copy_(torch.randn(size, generator=generator))
             p = torch.zeros_like(g)
             p.grad = g
-            bucket.entries.append(Entry(p, {}, (), one_row(p), 0.0, None))
+            bucket.entries.append(Entry(p, {}, (), [None], one_row(p), 0.0, 0, None))
         bucket.rows = [ScalarRow(0, 0.0, {})]
         return bucket
 
@@ -181,14 +174,19 @@ def arch(request, monkeypatch):
 
 def compile_step(rule, dtypes, columns=11):
     grad, weight, state = dtypes
-    constants = kernels.constants(rule, (grad, weight, *[state] * len(rule.states)))
+    constants = kernels.constants(rule, ((grad, None), (weight, None), *[(state, None)] * len(rule.states)))
     arguments = [torch.int64, torch.int32, torch.float64, columns, torch.float64]
     return kernels.step.warmup(*arguments, **constants, **kernels.OPTIONS, grid=(1,))
 
 
 @compiles
 @pytest.mark.parametrize("dtype", [FP32, BF16], ids=["fp32", "bf16"])
-@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+@pytest.mark.parametrize(
+    ("rule", "arch"),
+    [*((rule, 90) for rule in RULES), (ADAM, 80), (ADAM, 100)],
+    indirect=["arch"],
+    ids=lambda x: getattr(x, "name", f"sm_{x}"),
+)
 def test_compiled_code(rule, dtype, arch, tmp_path):
     kernel = compile_step(rule, (dtype, dtype, dtype))
     accesses = kernels.BLOCK // (32 * kernels.OPTIONS["num_warps"]) * dtype.itemsize // 16  # a thread and tensor

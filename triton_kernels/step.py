@@ -1,9 +1,11 @@
 """The generic step, one launch that applies one rule with all modifiers to many tensors, and the sum of squares.
 
-``table`` holds twelve 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
-states, the numbers of elements, rows and columns, the row of the scalar table. ``chunks`` holds pairs: a tensor, a
-chunk of that tensor.
+``table`` holds 21 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
+states, then of what their codecs keep on the side; the numbers of elements, rows and columns; the codecs; the row of
+the scalar table, and above it the seed. ``chunks`` holds pairs: a tensor, a chunk of that tensor.
 """
+
+import functools
 
 import triton
 import triton.language as tl
@@ -11,28 +13,35 @@ import triton.language as tl
 from fusedopt import modifiers
 from fusedopt.scalars import HEADER
 
-from .math import bind, narrow, rule_function
+from .codecs import SIDE, place, read, stream, tile_at, triton_type, write
+from .math import bind, rule_function
 
 NUM_WARPS = 4
 BLOCK = 8 * 32 * NUM_WARPS  # 8 elements a thread are 16 bytes of bf16; 16 would spill AMSGrad in fp64
 OPTIONS = {"num_warps": NUM_WARPS, "enable_fp_fusion": False}
 
-WORDS, NUMEL, ROWS, COLS, ROW = (tl.constexpr(i) for i in (12, 8, 9, 10, 11))
+WORDS, NUMEL, ROWS, COLS, ROW = (tl.constexpr(i) for i in (21, 16, 17, 18, 20))
 _BLOCK, _PART = tl.constexpr(BLOCK), tl.constexpr(BLOCK // 4)
-_LR, _DECAY, L2, _SIGN, _CAUTIOUS, OWN = (
-    tl.constexpr((*HEADER, "own").index(name)) for name in ("lr", "decay", "l2", "gradient_sign", "cautious", "own")
+_LR, _DECAY, L2, _SIGN, _CAUTIOUS, _STEP, OWN = (
+    tl.constexpr((*HEADER, "own").index(name))
+    for name in ("lr", "decay", "l2", "gradient_sign", "cautious", "step", "own")
 )
 _l2, _cautious, _decoupled = map(bind, (modifiers.l2, modifiers.cautious, modifiers.decoupled))
 
 
-def constants(rule, dtypes):
-    """The compile-time arguments of :func:`step` for tensors of these dtypes: gradient, parameter, states."""
-    types = triton_types(dtypes)
-    return {"RULE": rule_function(rule), "TYPES": types, "SCALARS": len(rule.scalars), "WIDTH": width(dtypes)}
+@functools.cache
+def constants(rule, streams):
+    """The compile-time arguments of :func:`step` for dtypes and codecs: pairs, of gradient, parameter and states."""
+    return {
+        "RULE": rule_function(rule),
+        "STREAMS": tuple(stream(i, *how) for i, how in enumerate(streams)),
+        "SCALARS": len(rule.scalars),
+        "WIDTH": width([dtype for dtype, _ in streams]),
+    }
 
 
 def triton_types(dtypes):
-    return tuple(getattr(tl, str(dtype).removeprefix("torch.")) for dtype in dtypes)
+    return tuple(map(triton_type, dtypes))
 
 
 def width(dtypes):
@@ -49,11 +58,13 @@ def _locate(table, chunks):
 
 
 @triton.jit
-def _is_aligned(words, count: tl.constexpr):
+def _is_aligned(words, STREAMS: tl.constexpr):
     """Whether every address allows accesses of 16 bytes."""
     bits = tl.load(words)
-    for i in tl.static_range(1, count):
+    for i in tl.static_range(1, len(STREAMS)):
         bits |= tl.load(words + i)
+        if STREAMS[i].side is not None:
+            bits |= tl.load(words + SIDE + i)
     return bits % 16 == 0
 
 
@@ -101,35 +112,35 @@ def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.cons
 
 
 @triton.jit
-def _step_block(words, start, numel, row, coefficient, RULE: tl.constexpr, TYPES: tl.constexpr,
+def _step_block(words, start, numel, row, coefficient, RULE: tl.constexpr, STREAMS: tl.constexpr,
                 SCALARS: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
     """Steps SIZE elements: with WIDTH > 1 all of them, in accesses of WIDTH; else those that lie inside the tensor."""
-    T: tl.constexpr = tl.float64 if TYPES[1] == tl.float64 else tl.float32
-    lanes = tl.max_contiguous(tl.arange(0, SIZE), WIDTH)  # alike for all dtypes, so that no layout is converted
-    mask = lanes < numel - start if WIDTH == 1 else None
-    pointers = ()
+    T: tl.constexpr = tl.float64 if STREAMS[1].main == tl.float64 else tl.float32
+    step = tl.load(row + _STEP).to(tl.int64).to(tl.uint32)
+    seed = (tl.load(words + ROW) >> 32).to(tl.uint32)
+    tile = tile_at(start, numel, step, seed, WIDTH, SIZE)
+    places = ()
     values = ()
-    for i in tl.static_range(len(TYPES)):
-        base = tl.load(words + i).to(tl.pointer_type(TYPES[i])) + start
-        pointers += ((tl.multiple_of(base, 16) if WIDTH > 1 else base) + lanes,)
-        values += (tl.load(pointers[i], mask).to(T),)
+    for i in tl.static_range(len(STREAMS)):
+        places += (place(words, tile, STREAMS[i], WIDTH),)
+        values += (read(places[i], tile, STREAMS[i]).to(T),)
     p, states = _update(values[0], values[1], values[2:], row, coefficient, RULE, SCALARS)
-    tl.store(pointers[1], narrow(p, TYPES[1]), mask)
-    for i in tl.static_range(2, len(TYPES)):
-        tl.store(pointers[i], narrow(states[i - 2], TYPES[i]), mask)
+    write(p, places[1], tile, STREAMS[1])
+    for i in tl.static_range(2, len(STREAMS)):
+        write(states[i - 2], places[i], tile, STREAMS[i])
 
 
 @triton.jit(do_not_specialize=["columns"])
 def step(table, chunks, scalars, columns, coefficient,
-         RULE: tl.constexpr, TYPES: tl.constexpr, SCALARS: tl.constexpr, WIDTH: tl.constexpr):  # fmt: skip
+         RULE: tl.constexpr, STREAMS: tl.constexpr, SCALARS: tl.constexpr, WIDTH: tl.constexpr):  # fmt: skip
     """One program a chunk. ``coefficient`` scales all gradients, or is None."""
     words, start, numel = _locate(table, chunks)
     row = scalars + tl.load(words + ROW).to(tl.int32).to(tl.int64) * columns
-    if start + _BLOCK <= numel and _is_aligned(words, len(TYPES)):
-        _step_block(words, start, numel, row, coefficient, RULE, TYPES, SCALARS, WIDTH, _BLOCK)
+    if start + _BLOCK <= numel and _is_aligned(words, STREAMS):
+        _step_block(words, start, numel, row, coefficient, RULE, STREAMS, SCALARS, WIDTH, _BLOCK)
     else:  # in parts, for few registers
         for part in range(start, min(start + _BLOCK, numel), _PART):
-            _step_block(words, part, numel, row, coefficient, RULE, TYPES, SCALARS, 1, _PART)
+            _step_block(words, part, numel, row, coefficient, RULE, STREAMS, SCALARS, 1, _PART)
 
 
 @triton.jit

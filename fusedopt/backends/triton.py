@@ -22,7 +22,7 @@ class Triton(Engine):
         self.words = torch.full((len(bucket.entries), step.WORDS.value), -1, device="cpu")
         self._send_words()
         self.maps = []  # what launches read besides
-        self.chunks = {dtypes: self._map(sizes, step.BLOCK) for dtypes, sizes in _sizes(bucket.entries).items()}
+        self.chunks = {streams: self._map(sizes, step.BLOCK) for streams, sizes in _sizes(bucket.entries).items()}
         if bucket.rule.sees_matrices:
             matrices = [entry.matrix for entry in bucket.entries]
             self.plan = plan.Plan(bucket.rule, [*map(_dtypes, bucket.entries)], matrices, bucket.dtype)
@@ -51,10 +51,10 @@ class Triton(Engine):
 
     def sum_squares(self):
         total = torch.zeros((), dtype=torch.float64, device=self.bucket.device)
-        for dtypes, chunks in self.chunks.items():
+        for streams, chunks in self.chunks.items():
             partials = torch.empty(len(chunks), dtype=torch.float64, device=self.bucket.device)
-            (grad,) = self.step.triton_types(dtypes[:1])
-            self._launch(self.step.sum_squares, (len(chunks),), chunks, partials, TYPE=grad)
+            (grad, _), *_ = streams
+            self._launch(self.step.sum_squares, (len(chunks),), chunks, partials, TYPE=self.step.triton_type(grad))
             total += partials.sum()
         self._keep_maps()
         return total
@@ -68,8 +68,8 @@ class Triton(Engine):
         self._keep_maps()
 
     def _step_elements(self, *arguments):
-        for dtypes, chunks in self.chunks.items():
-            constants = self.step.constants(self.bucket.rule, dtypes)
+        for streams, chunks in self.chunks.items():
+            constants = self.step.constants(self.bucket.rule, streams)
             self._launch(self.step.step, (len(chunks),), chunks, *arguments, **constants)
 
     def _step_matrices(self, *arguments):
@@ -125,19 +125,26 @@ class Triton(Engine):
 
 
 def _words(entry):
-    """One tensor's row, as ``csrc/row.h`` has it but for the dtypes, which are compiled into the kernel."""
-    addresses = [t.data_ptr() for t in (entry.grad, entry.param, *entry.states)]
+    """One tensor's row, as ``csrc/row.h`` has it but for the codecs, which are compiled into the kernel."""
+    streams, sides = [entry.grad, entry.param, *entry.states], [None, *entry.sides]
+    addresses = [[t.data_ptr() if t is not None else 0 for t in tensors] for tensors in (streams, sides)]
     sizes = entry.param.numel(), entry.matrix.rows, entry.matrix.cols
-    return [*addresses, *[0] * (8 - len(addresses)), *sizes, entry.row]
+    padded = [address for part in addresses for address in (*part, *[0] * (8 - len(part)))]
+    return [*padded, *sizes, 0, entry.seed << 32 | entry.row]
 
 
 def _dtypes(entry):
     return tuple(t.dtype for t in (entry.grad, entry.param, *entry.states))
 
 
+def _streams(entry):
+    """The dtypes and codecs of gradient, parameter and states."""
+    return tuple(zip(_dtypes(entry), (None, *entry.codecs), strict=True))
+
+
 def _sizes(entries):
-    """For every combination of dtypes, those of gradient, parameter and states: the tensors' sizes, others' as 0."""
+    """For tensors that are stored alike: their sizes, others' as 0."""
     return {
-        group: [entry.param.numel() if _dtypes(entry) == group else 0 for entry in entries]
-        for group in dict.fromkeys(map(_dtypes, entries))
+        group: [entry.param.numel() if _streams(entry) == group else 0 for entry in entries]
+        for group in dict.fromkeys(map(_streams, entries))
     }
