@@ -51,6 +51,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("cpu_sum_squares", &cpu_sum_squares, py::call_guard<py::gil_scoped_release>());
   m.def("isa", [] { return kernels().name; });
   m.def("isas", &compiled_isas);
+  m.def("rules", &compiled_rules);
 #ifdef FUSEDOPT_CUDA
   cuda::bind(m.def_submodule("cuda"));
 #endif

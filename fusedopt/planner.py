@@ -210,7 +210,7 @@ def _entry(optimizer, member):
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
     entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
-    if not backends.engine_class(p.device).reads(rule, codecs):
+    if not backends.engine_class(p.device, rule).reads(rule, codecs):
         entry.decode()
     return entry
 
@@ -225,4 +225,4 @@ def _engines(optimizer, entries):
         key = (rule.name, p.device, dtype, member.counts_steps, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
-    return [backends.engine_class(bucket.device)(bucket) for bucket in buckets.values()]
+    return [backends.engine_class(bucket.device, bucket.rule)(bucket) for bucket in buckets.values()]

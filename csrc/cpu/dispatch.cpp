@@ -63,6 +63,14 @@ std::vector<std::string> compiled_isas() {
   return names;
 }
 
+std::vector<std::string> compiled_rules() {
+  const Isa& all = kernels();
+  std::vector<std::string> names;
+  for (int i = 0; i < all.rule_count; ++i) names.push_back(all.rules[i].name);
+  for (int i = 0; i < all.matrix_rule_count; ++i) names.push_back(all.matrix_rules[i].name);
+  return names;
+}
+
 namespace {
 
 void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars, int threads, Seen* seen) {

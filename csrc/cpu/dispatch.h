@@ -11,6 +11,7 @@ namespace fusedopt {
 // The best ISA of this CPU among those compiled in, or the one FUSEDOPT_ISA names.
 const Isa& kernels();
 std::vector<std::string> compiled_isas();
+std::vector<std::string> compiled_rules();
 
 // `seen`: what the step did to every tensor, zeros to begin with, or null.
 void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads, Seen* seen);

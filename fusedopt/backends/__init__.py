@@ -1,7 +1,9 @@
 """Engines, and the one place that chooses among them."""
 
 import contextlib
+import functools
 import os
+import warnings
 
 NAMES = ("cpu", "cuda", "triton", "eager")
 _selected: str | None = None
@@ -47,12 +49,32 @@ def unavailable(name, device=None):
     return engines()[name].unavailable(device)
 
 
-def engine_class(device):
-    """The engine that will step parameters on ``device``: the selected one, else the fastest that can."""
+def engine_class(device, rule):
+    """The engine that will step parameters on ``device``: the selected one, else the fastest that can.
+
+    Warns where that is not the device's fastest, as the rule is not compiled into it.
+    """
     name = selected()
     if name:
         reason = unavailable(name, device)
         if reason:
             raise RuntimeError(f"backend {name!r} cannot step parameters on {device}: {reason}")
+        if not engines()[name].knows(rule):
+            raise RuntimeError(f"backend {name!r} cannot step rule {rule.name!r}: {UNKNOWN}")
         return engines()[name]
-    return next(engine for engine in engines().values() if not engine.unavailable(device))
+    able = [engine for engine in engines().values() if not engine.unavailable(device)]
+    chosen = next(engine for engine in able if engine.knows(rule))
+    if chosen is not able[0] and chosen is engines()["eager"]:
+        _warn_of_eager(rule.name)
+    return chosen
+
+
+UNKNOWN = "it is not compiled into fusedopt; choose backend 'eager' or 'triton'"
+
+
+@functools.cache
+def _warn_of_eager(name):
+    """Once for every rule."""
+    warnings.warn(
+        f"rule {name!r} is not compiled into fusedopt, so the eager engine steps it, many times slower", stacklevel=2
+    )

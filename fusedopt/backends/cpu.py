@@ -23,6 +23,10 @@ class Cpu(Engine):
     def reads(rule, codecs):
         return True
 
+    @staticmethod
+    def knows(rule):
+        return rule.name in native.rules()
+
     def refresh(self):
         return self.table.refresh()
 

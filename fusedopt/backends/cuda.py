@@ -32,6 +32,10 @@ class Cuda(Engine):
             return "it runs on CUDA tensors only"
         return native._C.cuda.unavailable((device and device.index) or 0) or None
 
+    @staticmethod
+    def knows(rule):
+        return rule.name in native.rules()
+
     def refresh(self):
         return self.table.refresh()
 

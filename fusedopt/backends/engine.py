@@ -23,6 +23,11 @@ class Engine(ABC):
         """Why this engine cannot run on ``device``, or None."""
 
     @staticmethod
+    def knows(rule) -> bool:
+        """Whether it can run this rule; C++ engines only run those they were compiled for."""
+        return True
+
+    @staticmethod
     def reads(rule, codecs) -> bool:
         """Whether it steps parameters and states in these codecs (None for plain ones) as they are."""
         return not any(codecs) or not (rule.sees_matrices or any(isinstance(x, Dynamic) for x in codecs))

@@ -1,5 +1,6 @@
 """The compiled module ``fusedopt._C``, and why it is missing where it is."""
 
+import functools
 import importlib
 from typing import Any
 
@@ -9,6 +10,12 @@ try:
     _C = importlib.import_module("fusedopt._C")
 except ImportError as error:
     missing = f"fusedopt was installed without compiled code ({error})"
+
+
+@functools.cache
+def rules():
+    """Names of the rules that the C++ engines are compiled for."""
+    return frozenset(_C.rules())
 
 
 _KINDS = ("element", "sign", "row", "col", "matrix", "tensor")  # Kind in csrc/row.h
