@@ -80,6 +80,7 @@ void Block::enter() {
 namespace fusedopt::cuda {
 
 void barrier() { block.wait(); }
+void warp_barrier() { block.wait(); }  // only played warps have it
 
 template <class T>
 T exchange(T value, int mask) {
@@ -104,22 +105,37 @@ using namespace fusedopt;
 using namespace fusedopt::cuda;
 
 template <class Visit>
-void each_thread(const Work& work, const Visit& visit) {
+void each_span(const Work& work, const Visit& visit) {
   for (int chunk = 0; chunk < work.count; ++chunk) {
     Span span;
-    span.read(work, chunk);
-    for (int thread = 0; thread < kThreads; ++thread) visit(span, thread);
+    for (int thread = 0; thread < kThreads; ++thread) span.read(work, chunk, thread);
+    visit(span);
   }
 }
 
 template <class Rule, class T>
 bool play(const Work& work, const ScalarTable& table) {
-  each_thread(work, [&](const Span& span, int thread) {
+  each_span(work, [&](const Span& span) {
     Scalars<Rule, T> k;
     k.read(table, span.row.scalars);
-    step_span(span, k, thread);
+    for (int thread = 0; thread < kThreads; ++thread) step_span(span, k, thread);
   });
   return true;
+}
+
+// Warp by warp, as warps do not wait for each other.
+template <class Rule, class T>
+bool play_coded(const Work& work, const ScalarTable& table) {
+  bool even = true;
+  each_span(work, [&](const Span& span) {
+    Scalars<Rule, T> k;
+    Keys keys;
+    k.read(table, span.row.scalars);
+    for (int stream = 0; stream < kMaxStreams; ++stream) keys.read(table, span.row, stream);
+    for (int warp = 0; warp < kThreads; warp += 32)
+      even = block.play(32, [&](int lane) { step_blocks(span, k, keys, warp + lane); }) && even;
+  });
+  return even;
 }
 
 // One launch of a rule that sees matrices.
@@ -158,10 +174,11 @@ bool played(const Visit& visit) {
 }
 
 // Each is false for an unknown rule, a misaligned access, or threads that wait for each other for ever.
-extern "C" bool step(const char* rule, bool fp64, const Work* work, const ScalarTable* table) {
+extern "C" bool step(const char* rule, bool fp64, bool coded, const Work* work, const ScalarTable* table) {
   return played([&] {
     return visit(ElementRules{}, rule, [&](auto named) {
       using Rule = typename decltype(named)::type;
+      if (coded) return fp64 ? play_coded<Rule, double>(*work, *table) : play_coded<Rule, float>(*work, *table);
       return fp64 ? play<Rule, double>(*work, *table) : play<Rule, float>(*work, *table);
     });
   });
@@ -191,10 +208,12 @@ extern "C" void write_schedule(const Schedule* schedule, int64_t* to) {
 
 extern "C" double sum_squares(bool fp64, const Work* work) {
   double sum = 0;
-  each_thread(*work, [&](const Span& span, int thread) {
-    sum += fp64 ? squares<double>(span, thread) : squares<float>(span, thread);
+  each_span(*work, [&](const Span& span) {
+    for (int thread = 0; thread < kThreads; ++thread)
+      sum += fp64 ? squares<double>(span, thread) : squares<float>(span, thread);
   });
   return sum;
 }
 
 extern "C" int64_t chunk() { return kChunk; }
+extern "C" int64_t row_words() { return sizeof(Row) / sizeof(int64_t); }

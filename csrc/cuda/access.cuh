@@ -73,8 +73,10 @@ FUSEDOPT_INLINE Raw load(const void* from) {
     return {x.x, x.y};
   } else if constexpr (Bytes == 4) {
     return {read<unsigned int, use>(from)};
-  } else {
+  } else if constexpr (Bytes == 2) {
     return {read<unsigned short, use>(from)};
+  } else {
+    return {read<unsigned char, use>(from)};
   }
 }
 
@@ -86,8 +88,10 @@ FUSEDOPT_INLINE void store(void* to, const Raw& raw) {
     write(to, uint2{raw.word[0], raw.word[1]});
   } else if constexpr (Bytes == 4) {
     write<unsigned int>(to, raw.word[0]);
-  } else {
+  } else if constexpr (Bytes == 2) {
     write(to, static_cast<unsigned short>(raw.word[0]));
+  } else {
+    write(to, static_cast<unsigned char>(raw.word[0]));
   }
 }
 

@@ -59,6 +59,7 @@ void bind(py::module_ m) {
   m.def("unavailable", &unavailable);
   m.def("targets", &targets);
   m.attr("CHUNK") = kChunk;
+  m.attr("ROW_WORDS") = sizeof(Row) / sizeof(int64_t);
 }
 
 }  // namespace fusedopt::cuda

@@ -3,16 +3,11 @@
 #pragma once
 #include <vector>
 
+#include "coded.cuh"
 #include "scalars.cuh"
 #include "walk.cuh"
 
 namespace fusedopt::cuda {
-
-template <class Rule, class T>
-FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T g, T& p, T* s) {
-  g = k.gradient_of(g, p);
-  p = k.stepped(Rule::template update<T>(g, p, s, k.rule), g, p);
-}
 
 template <class Rule, class T, int W>
 FUSEDOPT_INLINE void step_pack(const Row& row, const Scalars<Rule, T>& k, int64_t element) {
@@ -56,21 +51,22 @@ __global__ void __launch_bounds__(kThreads, kResident<Rule>) step_kernel(const W
   __shared__ Span span;
   __shared__ Scalars<Rule, T> k;
   for (int chunk = blockIdx.x; chunk < work.count; chunk += gridDim.x) {
-    if (threadIdx.x == 0) {
-      span.read(work, chunk);
-      k.read(table, span.row.scalars);
-    }
+    const Row& row = span.read(work, chunk, threadIdx.x);
+    if (threadIdx.x == 64) k.read(table, row.scalars);
     __syncthreads();
     step_span(span, k, threadIdx.x);
     __syncthreads();
   }
 }
 
-// Instantiated by each rule's own translation unit; launch.cu only declares it.
+// For plain floats and for codecs. Instantiated by each rule's own translation unit; launch.cu only declares it.
 template <class Rule>
 std::vector<const void*> kernels_of(bool fp64) {
-  return {fp64 ? reinterpret_cast<const void*>(&step_kernel<Rule, double>)
-               : reinterpret_cast<const void*>(&step_kernel<Rule, float>)};
+  if (fp64)
+    return {reinterpret_cast<const void*>(&step_kernel<Rule, double>),
+            reinterpret_cast<const void*>(&coded_kernel<Rule, double>)};
+  return {reinterpret_cast<const void*>(&step_kernel<Rule, float>),
+          reinterpret_cast<const void*>(&coded_kernel<Rule, float>)};
 }
 #endif
 

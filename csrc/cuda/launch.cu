@@ -85,10 +85,10 @@ __global__ void __launch_bounds__(kThreads) totals_kernel(const MatrixWork work,
 
 }  // namespace
 
-void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place) {
+void step(const std::string& rule, bool fp64, bool coded, const Work& work, const ScalarTable& scalars, Place place) {
   if (work.count == 0) return;
   const std::string what = "the step of rule '" + rule + "'";
-  const void* kernel = find(ElementRules{}, rule, fp64).front();
+  const void* kernel = find(ElementRules{}, rule, fp64)[coded ? 1 : 0];
   check(cudaSetDevice(place.device), what);
   const int blocks = std::min(work.count, full_grid(kernel, place.device, what));
   launch(kernel, {blocks, kThreads}, place, what, work, scalars);

@@ -53,7 +53,8 @@ struct Place {
 };
 
 // Each call enqueues on `place.stream` and returns; it throws std::runtime_error when CUDA refuses.
-void step(const std::string& rule, bool fp64, const Work& work, const ScalarTable& scalars, Place place);
+// `coded`: whether any stream is in a codec that is more than plain floats.
+void step(const std::string& rule, bool fp64, bool coded, const Work& work, const ScalarTable& scalars, Place place);
 // The rows are in host memory; only shapes and dtypes are read.
 Schedule schedule(const std::string& rule, bool fp64, const Row* rows, int count);
 void step_matrices(const std::string& rule, bool fp64, const Schedule& schedule, const MatrixWork& work,

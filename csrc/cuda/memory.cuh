@@ -7,14 +7,6 @@
 
 namespace fusedopt::cuda {
 
-// One word a thread.
-template <class What>
-FUSEDOPT_DEVICE void copy_words(What* to, const void* from, int thread) {
-  static_assert(sizeof(What) <= kThreads * sizeof(int64_t));
-  if (thread < static_cast<int>(sizeof(What) / sizeof(int64_t)))
-    reinterpret_cast<int64_t*>(to)[thread] = static_cast<const int64_t*>(from)[thread];
-}
-
 // Stands in shared memory, read once for a block.
 template <class Rule, class T>
 struct Memory {

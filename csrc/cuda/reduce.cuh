@@ -38,7 +38,7 @@ template <class T>
 __global__ void __launch_bounds__(kThreads) squares_kernel(const Work work, double* partials) {
   __shared__ Span span;
   for (int chunk = blockIdx.x; chunk < work.count; chunk += gridDim.x) {
-    if (threadIdx.x == 0) span.read(work, chunk);
+    span.read(work, chunk, threadIdx.x);
     __syncthreads();
     const double sum = block_sum<kThreads>(squares<T>(span, threadIdx.x));
     if (threadIdx.x == 0) partials[chunk] = sum;

@@ -40,4 +40,11 @@ struct Scalars : Header<T> {
   }
 };
 
+// The step of one element.
+template <class Rule, class T>
+FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T g, T& p, T* s) {
+  g = k.gradient_of(g, p);
+  p = k.stepped(Rule::template update<T>(g, p, s, k.rule), g, p);
+}
+
 }  // namespace fusedopt::cuda

@@ -49,10 +49,12 @@ struct Sweep {
     bool has_bits = false;
     each<Kernel::streams::count>([&](auto i) {
       constexpr int id = Kernel::streams::at[i];
-      if (row.codec(kFirstState + id) == kBits)
-        has_bits = true;
-      else
-        addresses |= reinterpret_cast<uintptr_t>(memory.template values<id>());
+      if constexpr (is<Rule>(id, Shape::element)) {  // the others are read one by one
+        if (row.codec(kFirstState + id) == kBits)
+          has_bits = true;
+        else
+          addresses |= reinterpret_cast<uintptr_t>(row.stream[kFirstState + id]);
+      }
     });
     const int unit = has_bits ? 8 : kPack<T>;
     return addresses % 16 == 0 && memory.plan.tiling.cols % unit == 0 && row.numel % unit == 0;
@@ -83,7 +85,7 @@ class Walk {
   FUSEDOPT_DEVICE Walk(Shared& shared, int thread)
       : shared_(shared), memory_(shared.memory), tiling_(shared.memory.plan.tiling), tile_(shared.tile),
         header_(shared.memory.scalars), thread_(thread), lanes_(tiling_.lanes), teams_(tiling_.teams),
-        dtypes_(memory_.row.codecs), pitch_(tiling_.cols * tiling_.teams) {
+        pitch_(tiling_.cols * tiling_.teams) {
     const int64_t row = tile_.row + team() % teams_;
     row_ = matrix() * tiling_.rows + row;
     element_ = row_ * tiling_.cols + column(0);
@@ -130,7 +132,7 @@ class Walk {
     });
   }
 
-  FUSEDOPT_DEVICE Codec dtype(int stream) const { return static_cast<Codec>(dtypes_ >> (4 * stream) & 15); }
+  FUSEDOPT_DEVICE Codec dtype(int stream) const { return memory_.row.codec(stream); }
   FUSEDOPT_DEVICE bool is_bits(int stream) const { return stream > kParam && dtype(stream) == kBits; }
   FUSEDOPT_DEVICE int lane() const { return thread_ & (lanes_ - 1); }
   FUSEDOPT_DEVICE int team() const { return thread_ / lanes_; }
@@ -341,7 +343,6 @@ class Walk {
   const Tile& tile_;
   const Header<T> header_;
   const int thread_, lanes_, teams_;
-  const uint32_t dtypes_;
   const int64_t pitch_;    // elements from step to step
   int64_t row_, element_;  // at step 0; rows count through all matrices
   int steps_[kPacks];      // of a pack: fewer than the tile's where the matrix ends

@@ -2,6 +2,7 @@
 #pragma once
 #include "access.cuh"
 #include "launch.h"
+#include "threads.cuh"
 
 namespace fusedopt::cuda {
 
@@ -10,10 +11,16 @@ struct Span {
   Row row;
   int64_t begin, end;
 
-  FUSEDOPT_INLINE void read(const Work& work, int chunk) {
-    row = work.rows[work.chunks[chunk].row];
-    begin = work.chunks[chunk].index * kChunk;
-    end = begin + kChunk < row.numel ? begin + kChunk : row.numel;
+  // By all threads of a block; gives where the row is in global memory.
+  FUSEDOPT_DEVICE const Row& read(const Work& work, int chunk, int thread) {
+    const Chunk at = work.chunks[chunk];
+    const Row& from = work.rows[at.row];
+    copy_words(&row, &from, thread);
+    if (thread == 0) {
+      begin = at.index * kChunk;
+      end = begin + kChunk < from.numel ? begin + kChunk : from.numel;
+    }
+    return from;
   }
 };
 

@@ -5,7 +5,6 @@ import torch
 from . import native
 from .engine import Engine
 
-ROW_WORDS = 12  # of 64 bits, in csrc/row.h
 _CAPTURED = []  # maps that CUDA graphs read, perhaps after the engine that made them is gone
 
 
@@ -14,7 +13,8 @@ class Cuda(Engine):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)
         self.fp64 = bucket.dtype == torch.float64
-        self.host_rows = torch.zeros(len(bucket.entries), ROW_WORDS, dtype=torch.int64, device="cpu")
+        self.coded = any(any(entry.codecs) for entry in bucket.entries)
+        self.host_rows = torch.zeros(len(bucket.entries), native._C.cuda.ROW_WORDS, dtype=torch.int64, device="cpu")
         self.device_rows = None
         sizes = [entry.param.numel() for entry in bucket.entries]
         self.chunks = chunk_map(sizes, native._C.cuda.CHUNK).to(bucket.device)
@@ -62,7 +62,7 @@ class Cuda(Engine):
             if rule.sees_matrices:
                 self._step_matrices(rows, scalars)
             else:
-                native._C.cuda.step(rule.name, self.fp64, self._work(rows), scalars, self._place())
+                native._C.cuda.step(rule.name, self.fp64, self.coded, self._work(rows), scalars, self._place())
 
     def advance(self):
         if self.bucket.capturable:
