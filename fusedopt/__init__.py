@@ -10,9 +10,17 @@ Layers, from the paper to the machine:
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
 - ``emit``: rule text to C++ headers
+
+Around the optimizers: ``registry`` (by name), ``groups`` (of a model's parameters), ``memory``, ``schedules``,
+``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``recommend`` (which optimizer for what).
 """
 
+from torch.optim import LBFGS  # not fused: its line search needs several evaluations a step; so that all have a name
+
 from .backends import use_backend
+from .groups import param_groups
+from .memory import memory_usage
+from .registry import create_optimizer, list_optimizers
 from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
 from .rules.adagrad import Adagrad
@@ -38,6 +46,7 @@ from .rules.smmf import SMMF
 __all__ = [
     "ASGD",
     "CAME",
+    "LBFGS",
     "SGD",
     "SM3",
     "SMMF",
@@ -58,6 +67,10 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "SAdam",
+    "create_optimizer",
+    "list_optimizers",
+    "memory_usage",
+    "param_groups",
     "use_backend",
 ]
 __version__ = "0.1.0"
