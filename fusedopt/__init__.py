@@ -19,6 +19,7 @@ from torch.optim import LBFGS  # not fused: its line search needs several evalua
 
 from .backends import use_backend
 from .groups import param_groups
+from .losses import soft_median
 from .memory import memory_usage
 from .registry import create_optimizer, list_optimizers
 from .rules.adadelta import Adadelta
@@ -42,6 +43,8 @@ from .rules.sadam import SAdam
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
+from .scaling import scaled_step
+from .schedules import InverseSquareLR, InverseTimeLR, PiecewiseLinearLR
 
 __all__ = [
     "ASGD",
@@ -61,8 +64,11 @@ __all__ = [
     "Adamax",
     "Amos",
     "DiffGrad",
+    "InverseSquareLR",
+    "InverseTimeLR",
     "Lion",
     "NAdam",
+    "PiecewiseLinearLR",
     "RAdam",
     "RMSprop",
     "Rprop",
@@ -71,6 +77,8 @@ __all__ = [
     "list_optimizers",
     "memory_usage",
     "param_groups",
+    "scaled_step",
+    "soft_median",
     "use_backend",
 ]
 __version__ = "0.1.0"

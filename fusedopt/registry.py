@@ -1,25 +1,26 @@
 """Optimizers by name: a class in lower case, with building blocks before and after it."""
 
 import difflib
+import importlib
 import inspect
-import sys
 from fnmatch import fnmatchcase
 
 import torch
 
 from . import state
 from .groups import param_groups
-from .optimizer import DEFAULTS, Optimizer
+from .optimizer import Optimizer
 
 PREFIXES = {"cautious": {"cautious": True}, "decoupled": {"decoupled_weight_decay": True}}
-SUFFIXES = {name: {"state_format": name} for name in state.FORMATS if name != "param"}
-if "weight_format" in DEFAULTS:
-    SUFFIXES |= {name: {"weight_format": name} for name in state.WEIGHT_FORMATS if name != "plain"}
+SUFFIXES = {
+    **{name: {"state_format": name} for name in state.FORMATS if name != "param"},
+    **{name: {"weight_format": name} for name in getattr(state, "WEIGHT_FORMATS", ()) if name != "plain"},
+}
 
 
 def classes() -> dict[str, type[torch.optim.Optimizer]]:
     """Every optimizer that the package exports, by its name in lower case."""
-    package = sys.modules[__package__]
+    package = importlib.import_module("fusedopt")
     exported = {name.lower(): getattr(package, name) for name in package.__all__}
     return {name: x for name, x in exported.items() if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)}
 

@@ -7,10 +7,12 @@ from conftest import assert_same_bits, parameters, train
 import fusedopt
 from fusedopt import registry
 
-NAMES = [name for name in fusedopt.__all__ if isinstance(getattr(fusedopt, name), type)]
+EXPORTS = [(name, getattr(fusedopt, name)) for name in fusedopt.__all__]
+NAMES = [name for name, x in EXPORTS if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)]
 
 
 def test_every_exported_class_is_listed_under_its_name():
+    assert {"SGD", "AdamW", "SMMF", "LBFGS"} <= set(NAMES)
     assert fusedopt.list_optimizers() == sorted(name.lower() for name in NAMES)
     assert fusedopt.list_optimizers("adam*") == [x for x in fusedopt.list_optimizers() if x.startswith("adam")]
     assert {"adam", "adamw", "adamax"} <= set(fusedopt.list_optimizers("Adam*"))
