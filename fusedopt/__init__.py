@@ -12,11 +12,12 @@ Layers, from the paper to the machine:
 - ``emit``: rule text to C++ headers
 
 Around the optimizers: ``registry`` (by name), ``groups`` (of a model's parameters), ``memory``, ``schedules``,
-``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``recommend`` (which optimizer for what).
+``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``advice`` (which optimizer for what).
 """
 
 from torch.optim import LBFGS  # not fused: its line search needs several evaluations a step; so that all have a name
 
+from .advice import recommend
 from .backends import use_backend
 from .groups import param_groups
 from .losses import soft_median
@@ -77,6 +78,7 @@ __all__ = [
     "list_optimizers",
     "memory_usage",
     "param_groups",
+    "recommend",
     "scaled_step",
     "soft_median",
     "use_backend",

@@ -1,4 +1,4 @@
-"""The command ``fusedopt``: ``info`` says what runs here, ``bench`` how fast."""
+"""The command ``fusedopt``: ``info`` says what runs here, ``bench`` how fast, ``recommend`` what to use."""
 
 import argparse
 
@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from . import backends, bench  # pyright: ignore[reportAttributeAccessIssue]
+from .advice import recommend
 from .backends import native
+from .choices import TASKS
 
 
 def main(argv=None):
@@ -17,6 +19,12 @@ def main(argv=None):
     verb = verbs.add_parser("bench", help="time every optimizer beside torch's own")
     verb.set_defaults(run=bench.run)
     bench.add_arguments(verb)
+    verb = verbs.add_parser("recommend", help="which optimizer for a model, with reasons and a line of code")
+    verb.set_defaults(run=_recommend)
+    verb.add_argument("--parameters", type=float, required=True, metavar="N", help="how many, such as 124e6")
+    verb.add_argument("--memory", type=float, metavar="GB", help="for parameters, gradients and state; default: any")
+    verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples a step on all devices")
+    verb.add_argument("--task", choices=TASKS, default="other", help="; ".join(f"{k}: {v}" for k, v in TASKS.items()))
     args = parser.parse_args(argv)
     args.run(args)
 
@@ -33,6 +41,14 @@ def info(args):
         reason = backends.unavailable(name)
         status.add_row(f"[b]{name}[/b]", f"[yellow]not available:[/] {reason}" if reason else "[green]available[/]")
     console.print(status)
+
+
+def _recommend(args):
+    memory = None if args.memory is None else args.memory * 1e9
+    try:
+        print(recommend(args.parameters, memory, args.batch_size, args.task))
+    except ValueError as error:
+        raise SystemExit(f"fusedopt recommend: {error}") from None
 
 
 def _hardware():

@@ -33,6 +33,15 @@ def list_optimizers(pattern: str = "*") -> list[str]:
     return sorted(name for name in classes() if fnmatchcase(name, pattern.lower()))
 
 
+def is_known(name: str) -> bool:
+    """Whether :func:`create_optimizer` has an optimizer of this name."""
+    try:
+        parse(name)
+    except ValueError:
+        return False
+    return True
+
+
 def create_optimizer(name: str, model_or_params, **options) -> torch.optim.Optimizer:
     """The optimizer that ``name`` describes; ``options`` are the arguments of its class.
 
