@@ -68,15 +68,22 @@ def parse(name: str) -> tuple[type[torch.optim.Optimizer], dict]:
         raise _unknown(name)
     cls = known[words[position]]
     options: dict = {}
-    placed = [(PREFIXES, word) for word in words[:position]] + [(SUFFIXES, word) for word in words[position + 1 :]]
-    for table, word in placed:
-        if word not in table:
-            raise _unknown(name)
-        _add(options, table[word], name)
+    for block in (*_blocks(words[:position], PREFIXES, name), *_blocks(words[position + 1 :], SUFFIXES, name)):
+        _add(options, block, name)
     if options and not issubclass(cls, Optimizer):
         option = next(iter(options))
         raise ValueError(f"{name!r} sets {option}, but {cls.__name__} is torch's own class and takes no building block")
     return cls, options
+
+
+def _blocks(words, table, name):
+    """The blocks that ``words`` spell; the name of one may have underscores."""
+    while words:
+        length = next((n for n in range(len(words), 0, -1) if "_".join(words[:n]) in table), None)
+        if length is None:
+            raise _unknown(name)
+        yield table["_".join(words[:length])]
+        words = words[length:]
 
 
 def _add(options, block, name):

@@ -1,15 +1,17 @@
 import pytest
 import torch
 from conftest import STATEFUL, parameters, train
-from references import CASES
+from references import CASES, Case
 
 import fusedopt
+from fusedopt.registry import SUFFIXES
 
+FORMATS = [Case(cls, options) for cls in (fusedopt.AdamW, fusedopt.Lion) for options in SUFFIXES.values()]
 SHAPES = ((64, 48), (5,), (), (8, 3, 2, 2))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("case", [*CASES, *STATEFUL], ids=str)
+@pytest.mark.parametrize("case", [*CASES, *STATEFUL, *FORMATS], ids=str)
 def test_what_is_forecast_is_what_a_step_makes(case, dtype):
     params = parameters(SHAPES, dtype)
     optimizer = case.cls(params, **case.options)
@@ -24,6 +26,7 @@ def test_what_is_forecast_is_what_a_step_makes(case, dtype):
     assert before["total"] == 2 * weights + kept
 
 
+EIGHT_BITS = pytest.mark.skipif("8bit" not in SUFFIXES, reason="no 8-bit state in this build")
 EXPECTED = [  # of one (64, 48) float32 parameter, and one step count of 4 bytes where steps are counted
     ("adamw", {}, {"exp_avg": 12288, "exp_avg_sq": 12288, "step": 4}),
     ("adamw_bf16", {}, {"exp_avg": 6144, "exp_avg_sq": 6144, "step": 4}),
@@ -33,6 +36,8 @@ EXPECTED = [  # of one (64, 48) float32 parameter, and one step count of 4 bytes
     ("adafactor", {}, {"row_var": 256, "col_var": 192, "step": 4}),
     ("lion_nnmf", {}, {"exp_avg_row": 256, "exp_avg_col": 192, "exp_avg_sign": 384}),
     ("lbfgs", {}, {}),
+    pytest.param("lion_8bit", {}, {"exp_avg": 3072, "exp_avg_scale": 4 * 12}, marks=EIGHT_BITS),
+    pytest.param("adagrad_8bit", {}, {"sum": 3072, "sum_scale": 4 * 12, "step": 4}, marks=EIGHT_BITS),
 ]
 
 

@@ -62,6 +62,13 @@ def test_a_model_is_split_by_the_decay_of_the_call_or_of_the_class(name, options
     assert sorted(name for group in optimizer.param_groups for name in group["param_names"]) == ["bias", "weight"]
 
 
+def test_a_group_cannot_add_a_second_decay_to_one_that_is_learnt():
+    with pytest.raises(
+        ValueError, match=re.escape("Amos learns its decay, and weight_decay=0.1 would be a second one")
+    ):
+        fusedopt.create_optimizer("amos", fusedopt.param_groups(torch.nn.Linear(2, 3), weight_decay=0.1))
+
+
 REFUSED = [
     ("adamww", {}, "unknown optimizer 'adamww'; did you mean 'adamw'"),
     ("adam_atan2", {}, "did you mean 'adamatan2'"),
