@@ -48,7 +48,7 @@ CLIPPED = {"lr": 1e-3, "max_grad_norm": 1.0}
 
 EIGHT_BITS = "two moments in 2.03 bytes a parameter instead of 8, decaying without bias"
 RANK_ONE = "two moments in 0.13 bytes a parameter, in 1.1 times the time of torch's fused AdamW"
-HALF = "half of AdamW's state with nothing approximated, and a step in 0.7 of its time; gains grow with the batch"
+HALF = "half of AdamW's state, nothing approximated, in 0.7 of the time of torch's fused AdamW; wants large batches"
 NO_MOMENTUM = "0.01 bytes of state a parameter and the time of torch's fused AdamW; there is no momentum"
 
 CHOICES = (

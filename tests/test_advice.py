@@ -1,3 +1,4 @@
+import json
 import re
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from fusedopt.cli import main
 from fusedopt.registry import is_known
 
 PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
+RESULTS = Path(__file__).parents[1] / "bench" / "results"
 ROWS = [choice for choice in CHOICES if is_known(choice.name)]
 GB = 10**9
 EIGHT_BITS = pytest.mark.skipif(not is_known("adamw_8bit"), reason="no 8-bit state in this build")
@@ -104,6 +106,27 @@ def test_command(capsys):
     assert capsys.readouterr().out == f"{recommend(25e6, GB, 512, 'convolutions')}\n"
     with pytest.raises(SystemExit, match="fusedopt recommend: memory is 1 MB, but 'other' takes"):
         main(["recommend", "--parameters", "25e6", "--memory", "0.001"])
+
+
+MEASURED = [
+    ("lion", "Lion", "in {:.1f} of the time"),
+    ("adamw_nnmf", "AdamW-nnmf", "in {:.1f} times the time"),
+    ("sm3", "SM3", "in {:.1f} of the time"),
+]
+
+
+@pytest.mark.parametrize(("name", "optimizer", "phrase"), MEASURED)
+def test_ratios_of_time_are_those_of_the_results(name, optimizer, phrase):
+    files = [json.loads((RESULTS / name).read_text()) for name in ("cpu_fp32.json", "cpu_factored.json")]
+    rows = [row for file in files for row in file["rows"]]
+    (ratio,) = {
+        1 / row["speedup_vs_torch_fused"]
+        for row in rows
+        if (row["model"], row["optimizer"], row["implementation"]) == ("gpt2", optimizer, "fusedopt cpu")
+    }
+    reasons = {choice.reason for choice in CHOICES if choice.name == name}
+    assert reasons
+    assert all(f"{phrase.format(ratio)} of torch's fused AdamW" in reason for reason in reasons)
 
 
 def table():
