@@ -12,11 +12,21 @@ Layers, from the paper to the machine:
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
 - ``converters/``: state dicts of other libraries' 8-bit optimizers
 - ``emit``: rule text to C++ headers
+
+Around the optimizers: ``registry`` (by name), ``groups`` (of a model's parameters), ``memory``, ``schedules``,
+``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``advice`` (which optimizer for what).
 """
 
+from torch.optim import LBFGS  # not fused: its line search needs several evaluations a step; so that all have a name
+
+from .advice import recommend
 from .backends import use_backend
 from .converters import convert_state_dict
 from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
+from .groups import param_groups
+from .losses import soft_median
+from .memory import memory_usage
+from .registry import create_optimizer, list_optimizers
 from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
 from .rules.adagrad import Adagrad
@@ -38,10 +48,13 @@ from .rules.sadam import SAdam
 from .rules.sgd import SGD
 from .rules.sm3 import SM3
 from .rules.smmf import SMMF
+from .scaling import scaled_step
+from .schedules import InverseSquareLR, InverseTimeLR, PiecewiseLinearLR
 
 __all__ = [
     "ASGD",
     "CAME",
+    "LBFGS",
     "SGD",
     "SM3",
     "SMMF",
@@ -58,15 +71,25 @@ __all__ = [
     "Adamax",
     "Amos",
     "DiffGrad",
+    "InverseSquareLR",
+    "InverseTimeLR",
     "Lion",
     "Lion8bit",
     "NAdam",
+    "PiecewiseLinearLR",
     "RAdam",
     "RMSprop",
     "Rprop",
     "SAdam",
     "SGD8bit",
     "convert_state_dict",
+    "create_optimizer",
+    "list_optimizers",
+    "memory_usage",
+    "param_groups",
+    "recommend",
+    "scaled_step",
+    "soft_median",
     "use_backend",
 ]
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""The command ``fusedopt``: ``info`` says what runs here, ``bench`` how fast; ``convert`` moves checkpoints."""
+"""The command ``fusedopt``: what runs here, how fast, which optimizer to use, and checkpoints of other libraries."""
 
 import argparse
 
@@ -6,7 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from . import backends, bench  # pyright: ignore[reportAttributeAccessIssue]
+from .advice import recommend
 from .backends import native
+from .choices import TASKS
 from .converters import command
 
 
@@ -21,6 +23,12 @@ def main(argv=None):
     verb = verbs.add_parser("convert", help="an optimizer's state dict from one library's form to another's")
     verb.set_defaults(run=command.run)
     command.add_arguments(verb)
+    verb = verbs.add_parser("recommend", help="which optimizer for a model, with reasons and a line of code")
+    verb.set_defaults(run=_recommend)
+    verb.add_argument("--parameters", type=float, required=True, metavar="N", help="how many, such as 124e6")
+    verb.add_argument("--memory", type=float, metavar="GB", help="for parameters, gradients and state; default: any")
+    verb.add_argument("--batch-size", type=int, default=32, metavar="N", help="samples a step on all devices")
+    verb.add_argument("--task", choices=TASKS, default="other", help="; ".join(f"{k}: {v}" for k, v in TASKS.items()))
     args = parser.parse_args(argv)
     args.run(args)
 
@@ -37,6 +45,14 @@ def info(args):
         reason = backends.unavailable(name)
         status.add_row(f"[b]{name}[/b]", f"[yellow]not available:[/] {reason}" if reason else "[green]available[/]")
     console.print(status)
+
+
+def _recommend(args):
+    memory = None if args.memory is None else args.memory * 1e9
+    try:
+        print(recommend(args.parameters, memory, args.batch_size, args.task))
+    except ValueError as error:
+        raise SystemExit(f"fusedopt recommend: {error}") from None
 
 
 def _hardware():

@@ -8,6 +8,8 @@ import torch
 from conftest import assert_same_bits, parameters, records, set_gradients, train
 
 import fusedopt
+from fusedopt import backends
+from fusedopt.backends import native
 from fusedopt.rules import nadam
 
 
@@ -52,7 +54,24 @@ def test_scalars_of_the_state_follow_tensor_hyperparameters(backend, cls, key):
     assert_same_bits(*saved)
 
 
-def test_adagrad_starts_rank_1_sums_at_its_initial_value(backend):
+@pytest.mark.skipif(bool(native.missing), reason=str(native.missing))
+def test_rules_that_are_not_compiled_run_on_eager_with_a_warning():
+    """Rank-1 forms are compiled for few rules; the same holds for rules that users write."""
+    (p,) = parameters(((6, 4),))
+    p.grad = torch.ones_like(p)
+    optimizer = fusedopt.Adagrad([p], state_format="nnmf")
+    with (
+        fusedopt.use_backend("cpu"),
+        pytest.raises(RuntimeError, match="'cpu' cannot step rule 'adagrad_nnmf': it is not compiled into fusedopt"),
+    ):
+        optimizer.step()
+    backends._warn_of_eager.cache_clear()
+    with pytest.warns(UserWarning, match="rule 'adagrad_nnmf' is not compiled into fusedopt, so the eager engine"):
+        optimizer.step()
+    assert optimizer.state[p]["step"] == 1
+
+
+def test_adagrad_starts_rank_1_sums_at_its_initial_value():
     """A constant is of rank 1, and so is the sum after a gradient whose square is."""
     params, dense = parameters(((6, 4), (5,))), parameters(((6, 4), (5,)))
     options = dict(initial_accumulator_value=0.5, lr=0.1)
@@ -60,8 +79,9 @@ def test_adagrad_starts_rank_1_sums_at_its_initial_value(backend):
         optimizer = fusedopt.Adagrad(own, state_format=state_format, **options)
         for p in own:
             p.grad = torch.full_like(p, -0.5)
-        optimizer.step()
-        optimizer.step()
+        with fusedopt.use_backend("eager"):
+            optimizer.step()
+            optimizer.step()
     torch.testing.assert_close(params, dense, rtol=1e-6, atol=0)
 
 

@@ -85,6 +85,11 @@ class Amos(Optimizer):
         super()._check(group)
 
     def rule(self, group, p):
+        if group["weight_decay"]:
+            raise ValueError(
+                f"Amos learns its decay, and weight_decay={group['weight_decay']} would be a second one; "
+                "set weight_decay to 0 and extra_l2 to what is to be added"
+            )
         rules = RULES[group["reduction"] if p.dim() > 1 else "tensor"]
         return rules[group["momentum"] > 0]
 
