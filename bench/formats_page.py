@@ -59,7 +59,8 @@ def loss(run, runs, key):
     more = differences(run, runs, key)
     if not any(more) and run["contender"].endswith("fp32"):
         return f"**{1e3 * statistics.mean(run[key]):.1f}** (seeds: {1e3 * statistics.stdev(run[key]):.1f})"
-    return f"{1e3 * statistics.mean(more):+.1f} ± {1e3 * standard_error(more):.1f}"
+    mean = round(1e3 * statistics.mean(more), 1) + 0.0  # not -0.0
+    return f"{mean:+.1f} ± {1e3 * standard_error(more):.1f}"
 
 
 def standard_error(values):
@@ -72,7 +73,7 @@ def errors(results):
     for scheme in SCHEMES:
         of_scheme = {(row["blocks"], row["state"]): row for row in results["errors"] if row["scheme"] == scheme}
         cells = [of_scheme[blocks, state] for blocks in ("alike", "heavy-tailed") for state in "mv"]
-        rows.append([scheme, *(f"{row['median']:.1%}, {row['p99']:.0%}, {row['zeros']:.2%}" for row in cells)])
+        rows.append([scheme, *(f"{row['median']:.1%}, {row['p99']:.1%}, {row['zeros']:.2%}" for row in cells)])
     return markdown(head, rows)
 
 

@@ -7,7 +7,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from .convergence import REFERENCES, differences
+from .convergence import REFERENCES, differences, reference
 from .schemes import FLOAT8, SCHEMES
 
 COLOURS = {name: f"C{i}" for i, name in enumerate(SCHEMES)}
@@ -118,16 +118,17 @@ def convergence(results):
     figure, pair = plt.subplots(1, 2, figsize=(9.5, 5), sharey=True, layout="constrained")
     for axes, task in zip(pair, ("digits", "text"), strict=True):
         rows = [run for run in runs if run["task"] == task and run["contender"] not in REFERENCES.values()]
-        reference = next(run for run in runs if (run["task"], run["contender"]) == (task, REFERENCES["AdamW"]))
-        spread = 1e3 * statistics.stdev(reference["held_out"])
-        axes.axvspan(-spread, spread, color="grey", alpha=0.2, linewidth=0, label="spread of seeds, fp32")
+        places = range(len(rows))
+        spreads = [1e3 * statistics.stdev(reference(run, runs)["held_out"]) for run in rows]
+        axes.barh(
+            places, [2 * x for x in spreads], 1, [-x for x in spreads], color="0.88", label="± deviation of seeds"
+        )
         axes.axvline(0, color="grey", linewidth=0.8)
-        for place, run in enumerate(rows):
-            more = [1e3 * x for x in differences(run, runs, "held_out")]
-            axes.plot(more, [place] * len(more), "o", color="C0", alpha=0.4)
-            axes.plot([statistics.mean(more)], [place], "|", color="C3", markersize=16, markeredgewidth=2)
-        axes.set(title=task, xlabel="held-out loss less that of fp32, 1e-3 nats")
-        axes.set_yticks(range(len(rows)), [run["contender"] for run in rows])
-    pair[0].invert_yaxis()
-    pair[0].legend(loc="lower left", fontsize="small")
+        more = [[1e3 * x for x in differences(run, runs, "held_out")] for run in rows]
+        seeds = [(x, place) for place, values in zip(places, more, strict=True) for x in values]
+        axes.plot(*zip(*seeds, strict=True), "o", color="C0", alpha=0.4, label="one seed")
+        axes.plot([statistics.mean(x) for x in more], places, "|C3", ms=14, mew=2, label="mean")
+        axes.set(title=task, xlabel="held-out loss less that of fp32, 1e-3 nats", ylim=(len(rows) - 0.5, -0.5))
+        axes.set_yticks(places, [run["contender"] for run in rows])
+    figure.legend(*pair[0].get_legend_handles_labels(), loc="outside upper right", ncols=3)
     return figure

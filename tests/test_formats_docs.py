@@ -1,0 +1,55 @@
+"""docs/formats.md says what the committed results say."""
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+from fusedopt.bench import convergence, formats_page
+
+ROOT = Path(__file__).parents[1]
+NAMED = {"nearest", "plain", "Lion"}  # contenders of which the page does not claim that they do no harm
+
+
+@pytest.fixture
+def results(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return formats_page.read()
+
+
+def row(rows, **facts):
+    (found,) = (row for row in rows if facts.items() <= row.items())
+    return found
+
+
+def test_tables_are_those_of_the_results(results):
+    page = formats_page.PAGE.read_text()
+    assert page == formats_page.filled(page, formats_page.tables(results))
+    assert all(table in page for table in formats_page.tables(results).values())
+
+
+def test_harmless_formats_are_within_the_noise_of_seeds(results):
+    """The mean difference to float32 is no larger than float32's own deviation from seed to seed."""
+    runs = results["convergence"]
+    for run in runs:
+        if not any(word in run["contender"] for word in NAMED):
+            for key in ("training", "held_out"):
+                spread = statistics.stdev(convergence.reference(run, runs)[key])
+                more = statistics.mean(convergence.differences(run, runs, key))
+                assert len(run[key]) >= 5
+                assert abs(more) <= spread, (run["task"], run["contender"], key)
+
+
+def test_numbers_of_the_text(results):
+    deviations = {each["format"]: each["deviation"][-1] for each in results["small_updates"]}
+    assert 25 <= deviations["stochastic"] / deviations["split24"] <= 35  # "a thirtieth"
+    silent = row(results["silence"], state="8bit")
+    assert 0.28 <= silent["update"][-1] <= 0.4  # "a third of the learning rate"
+    assert row(results["silence"], state="bf16")["update"][-1] == 0  # "free of this"
+    assert row(results["bytes"], contender="AdamW, 8-bit state")["states"] <= 2.05
+
+
+def test_plots_are_small(results):
+    for path in formats_page.PLOTS.glob("*.png"):
+        assert f"plots/{path.name}" in formats_page.PAGE.read_text()
+        assert path.stat().st_size <= 150_000
