@@ -169,9 +169,10 @@ class Optimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
         super().add_param_group(param_group)
-        for p in self.param_groups[-1]["params"]:
-            self.layout(self.param_groups[-1], p)  # raises if a rule and a state format do not fit
-            check_weight_format(self.param_groups[-1], p)
+        added = len(self.param_groups) - 1
+        for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
+            self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
+            check_weight_format(self.param_groups[added], p, label)
         self._program = None
 
     def state_dict(self):
@@ -207,7 +208,7 @@ class Optimizer(torch.optim.Optimizer):
         for seed, (index, p, label) in enumerate(labelled(self.param_groups)):
             group = self.param_groups[index]
             check_options(group)
-            check_weight_format(group, p)
+            check_weight_format(group, p, label)
             member = Member(p, index, label, seed, self.counts_steps, *self.layout(group, p))
             if p in self.state:
                 check_loaded(self, member, self.state[p])

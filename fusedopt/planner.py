@@ -18,7 +18,7 @@ from .rule import Rule
 from .scalars import clip_coefficient, scalar_table
 from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
-from .validation import check_gradient, check_options, check_parameter, check_state, labelled
+from .validation import check_gradient, check_options, check_parameter, check_state, check_weight_format, labelled
 
 
 @dataclass
@@ -167,10 +167,12 @@ class Member:
     counts_steps: bool
     rule: Rule
     matrix: Matrix
+    formats: tuple = ()  # what the group asked for when this was planned
 
     def is_current(self, optimizer):
-        """Whether the group's options still ask for this rule and matrix."""
-        return (self.rule, self.matrix) == optimizer.layout(optimizer.param_groups[self.group], self.param)
+        """Whether the group's options still ask for this rule, matrix and storage."""
+        group = optimizer.param_groups[self.group]
+        return (self.rule, self.matrix, self.formats) == (*optimizer.layout(group, self.param), _formats(group))
 
     def check(self, optimizer):
         check_options(optimizer.param_groups[self.group])
@@ -178,6 +180,10 @@ class Member:
         check_gradient(optimizer, self.param, self.label)
         if self.param in optimizer.state:
             check_state(optimizer, self, optimizer.state[self.param])
+
+
+def _formats(group):
+    return group["state_format"], group["state_rounding"], group["weight_format"]
 
 
 def _roster(optimizer):
@@ -191,9 +197,11 @@ def _roster(optimizer):
             idle.append(p)
             continue
         group = optimizer.param_groups[index]
+        check_options(group)
+        check_weight_format(group, p, label)
         rule, matrix = optimizer.layout(group, p)
         counts_steps = optimizer.counts_steps or draws(rule, p, group)
-        members.append(Member(p, index, label, seed, counts_steps, rule, matrix))
+        members.append(Member(p, index, label, seed, counts_steps, rule, matrix, _formats(group)))
         members[-1].check(optimizer)
     return members, idle
 

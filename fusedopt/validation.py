@@ -47,12 +47,12 @@ def check_options(group):
         raise ValueError(f"Invalid max_grad_norm: {group['max_grad_norm']}; it must be positive, or None")
 
 
-def check_weight_format(group, p):
+def check_weight_format(group, p, label):
     """Refuses a split of float16, whose exponents do not reach float32's."""
     name = group["weight_format"]
     if p.dtype == torch.float16 and name != "plain" and (name, p.dtype) not in codecs.WEIGHTS:
         raise ValueError(
-            f"weight_format={name!r} needs bfloat16 weights, but a parameter is float16; "
+            f"weight_format={name!r} needs bfloat16 weights, but {label} is float16; "
             "choose 'kahan' or 'stochastic', or convert the model to bfloat16"
         )
 

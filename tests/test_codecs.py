@@ -189,7 +189,7 @@ def test_telemetry_is_off_unless_asked_for(backend):
 
 @pytest.mark.parametrize("name", ["split24", "split32"])
 def test_splits_of_float16_are_refused(name):
-    with pytest.raises(ValueError, match=f"weight_format='{name}' needs bfloat16 weights, but a parameter is float16"):
+    with pytest.raises(ValueError, match=f"weight_format='{name}' needs bfloat16 weights, but params.0. is float16"):
         fusedopt.AdamW([torch.zeros(3, dtype=torch.float16, requires_grad=True)], weight_format=name)
 
 
@@ -197,6 +197,20 @@ def test_splits_of_float16_are_refused(name):
 def test_unknown_names_are_refused(option):
     with pytest.raises(ValueError, match=f"Invalid {option}: '7bit'; choose from "):
         fusedopt.AdamW(parameters(), **{option: "7bit"})
+
+
+def test_a_changed_format_is_noticed(backend):
+    """A step that was planned for stochastic rounding is planned anew when the group asks for another."""
+    (p,), (q,) = parameters(((300,),), torch.bfloat16), parameters(((300,),), torch.bfloat16)
+    changed = fusedopt.AdamW8bit([p], weight_format="stochastic")
+    other = fusedopt.AdamW8bit([q], weight_format="stochastic")
+    for optimizer, x in ((changed, p), (other, q)):
+        train(optimizer, [x], 1)
+    changed.param_groups[0].update(state_rounding="nearest", weight_format="split24")
+    for optimizer, x in ((changed, p), (other, q)):
+        train(optimizer, [x], 1, start=1)
+    assert changed.state[p]["weight_residual"].dtype == torch.int8
+    assert not torch.equal(changed.state[p]["exp_avg_sq"], other.state[q]["exp_avg_sq"])
 
 
 def test_random_bits_are_the_engines_business_not_the_planners():

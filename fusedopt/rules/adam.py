@@ -9,6 +9,7 @@ from typing import Unpack
 from ..math import maximum, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
+from ..scalars import averaging
 from ..validation import check_betas, check_non_negative
 
 
@@ -65,10 +66,7 @@ class Adam(Optimizer):
     def scalars(self, group, t):
         beta1, beta2 = group["betas"]
         return {
-            "beta1": beta1,
-            "rate1": 1 - beta1,
-            "beta2": beta2,
-            "rate2": 1 - beta2,
+            **averaging(group["betas"]),
             "debias1": 1 / (1 - beta1**t),
             "root_debias2": (1 - beta2**t) ** -0.5,
             "eps": group["eps"],

@@ -5,6 +5,7 @@ from typing import Unpack
 from ..math import sign
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
+from ..scalars import averaging
 from ..validation import check_betas
 
 
@@ -33,5 +34,4 @@ class Lion(Optimizer):
         return LION
 
     def scalars(self, group, t):
-        beta1, beta2 = group["betas"]
-        return {"beta1": beta1, "rate1": 1 - beta1, "beta2": beta2, "rate2": 1 - beta2}
+        return averaging(group["betas"])
