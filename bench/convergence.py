@@ -14,6 +14,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -142,14 +143,19 @@ def train(task, contender, seed):
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step / task.steps))
     batches, losses = torch.Generator().manual_seed(seed), []
     for _ in range(task.steps):
-        loss = _loss(model, weights, *task.batch(batches))
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        loss = optimizer.step(partial(_evaluated, optimizer, model, weights, *task.batch(batches)))
         schedule.step()
         losses.append(loss.item())
     with torch.no_grad():
         return statistics.mean(losses[-task.steps // 10 :]), _loss(model, weights, *task.held_out()).item()
+
+
+def _evaluated(optimizer, model, weights, x, classes):
+    """The closure of a step."""
+    optimizer.zero_grad()
+    loss = _loss(model, weights, x, classes)
+    loss.backward()
+    return loss
 
 
 def _loss(model, weights, x, classes):

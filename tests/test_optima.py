@@ -1,0 +1,47 @@
+"""docs/convergence.md says what the committed results say, and the committed settings reach what it says."""
+
+from pathlib import Path
+
+import pytest
+
+import fusedopt
+from fusedopt.bench import optima, optima_page
+from fusedopt.bench.optima_settings import SETTINGS
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def rows(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    return optima_page.read()
+
+
+def test_every_optimizer_has_settings_for_every_problem():
+    assert sorted(SETTINGS) == fusedopt.list_optimizers()
+    assert all(tuple(row) == optima.PROBLEMS for row in SETTINGS.values())
+
+
+def test_results_are_those_of_the_settings_and_reach_the_optimum(rows):
+    expected = {(name, problem): tuned for name, row in SETTINGS.items() for problem, tuned in row.items()}
+    found = {(row["optimizer"], row["problem"]): row for row in rows}
+    assert found.keys() == expected.keys()
+    for key, row in found.items():
+        options = {name: tuple(x) if isinstance(x, list) else x for name, x in row["options"].items()}
+        assert (row["steps"], options) == (expected[key].steps, expected[key].options), key
+        assert optima.reaches(row), key
+
+
+def test_tables_are_those_of_the_results(rows):
+    page = optima_page.PAGE.read_text()
+    tables = optima_page.tables(rows)
+    assert page == optima_page.filled(page, tables)
+    assert all(table in page for table in tables.values())
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_reach_the_optimum(name):
+    """On the quadratic or in Rosenbrock's valley, whichever takes fewer steps."""
+    problem = min(("quadratic", "rosenbrock"), key=lambda problem: SETTINGS[name][problem].steps)
+    row = optima.row(problem, name)
+    assert row["value"] <= optima.LIMIT
