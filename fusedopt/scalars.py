@@ -45,6 +45,15 @@ def expm1(x):
     return x.expm1() if isinstance(x, torch.Tensor) else math.expm1(x)
 
 
+def remember(group, key, value):
+    """Keeps a number for the next step: in place where it is on the GPU, as a captured graph reads it there again."""
+    old = group[key]
+    if isinstance(old, torch.Tensor) and isinstance(value, torch.Tensor) and old.device == value.device:
+        old.copy_(value)
+    else:
+        group[key] = value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
 def scalar_row(optimizer, rule, row, t):
     """All scalars of a row at its ``t``-th step, as HEADER and ``rule.scalars`` name them.
 
