@@ -34,11 +34,12 @@ def tables(rows):
 def summary(rows):
     """Steps to each function's minimum, and losses on the digits."""
     found = {(row["optimizer"], row["problem"]): row for row in rows}
+    head = ["", *(f"{problem}, steps" for problem in FUNCTIONS), "digits, training", "digits, held out"]
     lines = []
     for name in sorted({row["optimizer"] for row in rows}):
         steps = [_steps(found[name, problem]) for problem in FUNCTIONS]
         lines.append([f"`{classes()[name].__name__}`", *steps, *_losses(found[name, "digits"])])
-    return markdown(["", *(f"{problem}, steps" for problem in FUNCTIONS), "digits, training", "digits, held out"], lines)
+    return markdown(head, lines)
 
 
 def settings(problem, rows):
