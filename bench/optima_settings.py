@@ -1,4 +1,4 @@
-"""What ``optima.py`` steps each optimizer with: found by ``--tune``, a row for every optimizer and problem."""
+"""What ``optima.py`` steps each optimizer with: found by ``--tune``, for AdaLo and LBFGS by hand."""
 
 from dataclasses import dataclass
 
@@ -14,10 +14,15 @@ def tuned(steps, **options):
 
 
 SETTINGS = {
+    "adabeliefnorm": {
+        "rosenbrock": tuned(1000, lr=0.1, betas=(0.95, 0.99)),
+        "beale": tuned(500, lr=0.5, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=0.5, betas=(0.95, 0.99)),
+    },
     "adadelta": {
-        "rosenbrock": tuned(5000, lr=0.5),
+        "rosenbrock": tuned(20000, lr=0.1),
         "beale": tuned(500, lr=5.0),
-        "quadratic": tuned(5000, lr=50.0),
+        "quadratic": tuned(20000, lr=50.0),
         "digits": tuned(400, lr=20.0),
     },
     "adafactor": {
@@ -27,10 +32,16 @@ SETTINGS = {
         "digits": tuned(400, lr=5.0),
     },
     "adagrad": {
-        "rosenbrock": tuned(5000, lr=2.0),
+        "rosenbrock": tuned(50000, lr=1.0),
         "beale": tuned(500, lr=1.0),
-        "quadratic": tuned(5000, lr=2.0),
+        "quadratic": tuned(50000, lr=1.0),
         "digits": tuned(400, lr=0.05),
+    },
+    "adalo": {
+        "rosenbrock": tuned(1000, kappa=10.0, weight_decay=0.0, betas=(0.97, 0.9)),
+        "beale": tuned(500, kappa=2.5, weight_decay=0.0, betas=(0.9, 0.9)),
+        "quadratic": tuned(1000, kappa=0.0075, weight_decay=0.0, betas=(0.97, 0.9)),
+        "digits": tuned(400, kappa=0.5, weight_decay=0.0, betas=(0.9, 0.9)),
     },
     "adam": {
         "rosenbrock": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
@@ -62,6 +73,11 @@ SETTINGS = {
         "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.01),
     },
+    "adamnorm": {
+        "rosenbrock": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
+        "beale": tuned(500, lr=0.1, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
+    },
     "adamomentum": {
         "rosenbrock": tuned(1000, lr=0.2, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.1, betas=(0.9, 0.99)),
@@ -80,16 +96,28 @@ SETTINGS = {
         "quadratic": tuned(2000, lr=0.05, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.05),
     },
+    "amadamw": {
+        "rosenbrock": tuned(1000, lr=10.0, weight_decay=0.0, betas=(0.89, 0.999)),
+        "beale": tuned(100, lr=1.0, weight_decay=0.0, betas=(0.89, 0.999)),
+        "quadratic": tuned(2000, lr=2.0, weight_decay=0.0, betas=(0.89, 0.999)),
+        "digits": tuned(400, lr=0.05, weight_decay=0.0, betas=(0.89, 0.999)),
+    },
     "amos": {
         "rosenbrock": tuned(1000, lr=0.5, beta=0.9, momentum=0.9),
         "beale": tuned(500, lr=0.05, beta=0.95, momentum=0.9),
         "quadratic": tuned(1000, lr=0.02, beta=0.9, momentum=0.97),
         "digits": tuned(400, lr=0.05),
     },
+    "amsgd": {
+        "rosenbrock": tuned(5000, lr=0.01, momentum=0.97),
+        "beale": tuned(1000, lr=0.05, momentum=0.97),
+        "quadratic": tuned(2000, lr=50.0, momentum=0.97),
+        "digits": tuned(400, lr=5.0),
+    },
     "asgd": {
         "rosenbrock": tuned(20000, lr=0.002, lambd=0.0, alpha=0.0),
         "beale": tuned(1000, lr=0.05, lambd=0.0, alpha=0.0),
-        "quadratic": tuned(20000, lr=2.0, lambd=0.0, alpha=0.0),
+        "quadratic": tuned(50000, lambd=0.0, alpha=0.0, lr=2.0),
         "digits": tuned(400, lr=1.0),
     },
     "came": {
@@ -103,6 +131,12 @@ SETTINGS = {
         "beale": tuned(500, lr=0.5, betas=(0.9, 0.99)),
         "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.05),
+    },
+    "lamb": {
+        "rosenbrock": tuned(5000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
+        "beale": tuned(500, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.01, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
     },
     "lbfgs": {
         "rosenbrock": tuned(10, line_search_fn="strong_wolfe"),
@@ -128,10 +162,17 @@ SETTINGS = {
         "quadratic": tuned(5000, lr=1.0, betas=(0.99, 0.99)),
         "digits": tuned(400, lr=0.01),
     },
+    "novograd": {
+        "rosenbrock": tuned(1000, lr=0.1, grad_averaging=True, betas=(0.95, 0.98)),
+        "beale": tuned(500, lr=5.0, grad_averaging=True, betas=(0.95, 0.98)),
+        "quadratic": tuned(1000, lr=50.0, grad_averaging=True, betas=(0.95, 0.98)),
+        "digits": tuned(400, lr=1.0, grad_averaging=True, betas=(0.95, 0.98)),
+    },
     "nsgda": {
         "rosenbrock": tuned(1000, lr=0.02, momentum=0.97, weight_decay=0.0),
         "beale": tuned(500, lr=0.02, momentum=0.0, weight_decay=0.0),
         "quadratic": tuned(1000, lr=0.1, momentum=0.97, weight_decay=0.0),
+        "digits": tuned(400, lr=0.2, weight_decay=0.0),
     },
     "radam": {
         "rosenbrock": tuned(5000, lr=0.002, betas=(0.9, 0.99)),
@@ -146,7 +187,7 @@ SETTINGS = {
         "digits": tuned(400, lr=0.01),
     },
     "rprop": {
-        "rosenbrock": tuned(5000, lr=0.0005),
+        "rosenbrock": tuned(5000, lr=0.002, step_sizes=(1e-09, 50)),
         "beale": tuned(100, lr=0.005),
         "quadratic": tuned(5000, lr=0.0002),
         "digits": tuned(400, lr=0.0001),
