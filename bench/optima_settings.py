@@ -18,6 +18,7 @@ SETTINGS = {
         "rosenbrock": tuned(1000, lr=0.1, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.5, betas=(0.95, 0.99)),
         "quadratic": tuned(1000, lr=0.5, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.05),
     },
     "adadelta": {
         "rosenbrock": tuned(20000, lr=0.1),
@@ -77,6 +78,7 @@ SETTINGS = {
         "rosenbrock": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.1, betas=(0.95, 0.99)),
         "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.01),
     },
     "adamomentum": {
         "rosenbrock": tuned(1000, lr=0.2, betas=(0.95, 0.99)),
@@ -132,6 +134,12 @@ SETTINGS = {
         "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.05),
     },
+    "diffgradnorm": {
+        "rosenbrock": tuned(1000, lr=0.5, betas=(0.95, 0.99)),
+        "beale": tuned(500, lr=0.2, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.05),
+    },
     "lamb": {
         "rosenbrock": tuned(5000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
@@ -178,6 +186,12 @@ SETTINGS = {
         "rosenbrock": tuned(5000, lr=0.002, betas=(0.9, 0.99)),
         "beale": tuned(1000, lr=0.05, betas=(0.9, 0.99)),
         "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.2),
+    },
+    "radamnorm": {
+        "rosenbrock": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
+        "beale": tuned(1000, lr=0.05, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.2),
     },
     "rmsprop": {
