@@ -14,10 +14,11 @@ from fusedopt import create_optimizer
 from fusedopt.registry import classes
 
 from .formats_page import filled, markdown
-from .optima import FUNCTIONS, PROBLEMS, RESULTS, descend, reaches
+from .optima import FUNCTIONS, PROBLEMS, RESULTS, descend
 from .optima_settings import SETTINGS
 
 PAGE, PLOT = Path("docs/convergence.md"), Path("docs/plots/rosenbrock.png")
+FORMS = {"steps": ",", "value": ".0e", "distance": ".0e"}
 DRAWN = "sgd", "adam", "lion", "adafactor", "rprop", "lbfgs"
 
 
@@ -37,17 +38,17 @@ def summary(rows):
     head = ["", *(f"{problem}, steps" for problem in FUNCTIONS), "digits, training", "digits, held out"]
     lines = []
     for name in sorted({row["optimizer"] for row in rows}):
-        steps = [_steps(found[name, problem]) for problem in FUNCTIONS]
+        steps = [f"{found[name, problem]['steps']:,}" for problem in FUNCTIONS]
         lines.append([f"`{classes()[name].__name__}`", *steps, *_losses(found[name, "digits"])])
     return markdown(head, lines)
 
 
 def settings(problem, rows):
     """What was set for a problem, and what was reached."""
-    columns = ["training", "held out"] if problem == "digits" else ["steps", "value", "distance"]
+    columns = ["training", "held out"] if problem == "digits" else list(FORMS)
     lines = []
     for row in (row for row in rows if row["problem"] == problem):
-        cells = _losses(row) if problem == "digits" else [_steps(row), f"{row['value']:.0e}", f"{row['distance']:.0e}"]
+        cells = _losses(row) if problem == "digits" else [f"{row[key]:{form}}" for key, form in FORMS.items()]
         options = ", ".join(f"{key}={_written(value)}" for key, value in row["options"].items())
         lines.append([f"`{classes()[row['optimizer']].__name__}({options})`", *cells])
     return markdown(["", *columns], lines)
@@ -55,10 +56,6 @@ def settings(problem, rows):
 
 def _written(value):
     return repr(tuple(value) if isinstance(value, list) else value)  # JSON has no tuples
-
-
-def _steps(row):
-    return f"{row['steps']:,}" if reaches(row) else f"not in {row['steps']:,}"
 
 
 def _losses(row):
