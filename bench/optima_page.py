@@ -77,14 +77,14 @@ def draw():
     function = FUNCTIONS["rosenbrock"]
     x, y = torch.meshgrid(torch.linspace(-2.2, 2.2, 200), torch.linspace(-1, 3.5, 200), indexing="xy")
     heights = function.f(torch.stack([x, y], -1)).log10()
-    figure, grid = plt.subplots(2, 3, figsize=(10, 6), sharex=True, sharey=True, layout="constrained")
+    figure, grid = plt.subplots(2, 3, figsize=(9, 5.5), sharex=True, sharey=True, layout="constrained")
     for axes, name in zip(grid.flat, DRAWN, strict=True):
         axes.contour(x, y, heights, levels=12, colors="0.8", linewidths=0.6)
         axes.plot(*path(name).T, ".-", markersize=2, linewidth=0.8)
         axes.plot(*function.optimum, "*", color="C3", markersize=10)
         axes.set(title=f"{classes()[name].__name__}, {SETTINGS[name]['rosenbrock'].steps} steps")
         axes.set(xlim=(-2.2, 2.2), ylim=(-1, 3.5))
-    figure.savefig(PLOT, dpi=90)
+    figure.savefig(PLOT, dpi=75)
 
 
 def main():

@@ -34,7 +34,7 @@ SETTINGS = {
     },
     "adagrad": {
         "rosenbrock": tuned(50000, lr=1.0),
-        "beale": tuned(500, lr=1.0),
+        "beale": tuned(1000, lr=1.0),
         "quadratic": tuned(50000, lr=1.0),
         "digits": tuned(400, lr=0.05),
     },
@@ -75,7 +75,7 @@ SETTINGS = {
         "digits": tuned(400, lr=0.01),
     },
     "adamnorm": {
-        "rosenbrock": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
+        "rosenbrock": tuned(1000, lr=0.1, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.1, betas=(0.95, 0.99)),
         "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.01),
@@ -123,7 +123,7 @@ SETTINGS = {
         "digits": tuned(400, lr=1.0),
     },
     "came": {
-        "rosenbrock": tuned(500, lr=5.0, betas=(0.95, 0.99, 0.9999)),
+        "rosenbrock": tuned(1000, lr=0.2, betas=(0.95, 0.99, 0.9999)),
         "beale": tuned(200, lr=1.0, betas=(0.9, 0.99, 0.9999)),
         "quadratic": tuned(1000, lr=0.05, betas=(0.95, 0.99, 0.9999)),
         "digits": tuned(400, lr=0.002),
@@ -135,7 +135,7 @@ SETTINGS = {
         "digits": tuned(400, lr=0.05),
     },
     "diffgradnorm": {
-        "rosenbrock": tuned(1000, lr=0.5, betas=(0.95, 0.99)),
+        "rosenbrock": tuned(2000, lr=0.02, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.2, betas=(0.95, 0.99)),
         "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.05),
@@ -143,7 +143,7 @@ SETTINGS = {
     "lamb": {
         "rosenbrock": tuned(5000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
         "beale": tuned(500, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
-        "quadratic": tuned(1000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
+        "quadratic": tuned(2000, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.01, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
     },
     "lbfgs": {
@@ -160,7 +160,7 @@ SETTINGS = {
     },
     "lion8bit": {
         "rosenbrock": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
-        "beale": tuned(1000, lr=0.1, betas=(0.95, 0.99)),
+        "beale": tuned(2000, lr=0.01, betas=(0.95, 0.99)),
         "quadratic": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.002),
     },
