@@ -142,7 +142,7 @@ SETTINGS = {
     },
     "lamb": {
         "rosenbrock": tuned(5000, lr=0.05, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
-        "beale": tuned(500, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
+        "beale": tuned(1000, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.9, 0.99)),
         "quadratic": tuned(2000, lr=0.005, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.01, weight_decay=0.0, adapt="always", max_grad_norm=None, betas=(0.95, 0.99)),
     },

@@ -41,7 +41,7 @@ def test_tables_are_those_of_the_results(rows):
 
 @pytest.mark.parametrize("name", SETTINGS)
 def test_settings_reach_the_optimum(name):
-    """On the quadratic or in Rosenbrock's valley, whichever takes fewer steps."""
-    problem = min(("quadratic", "rosenbrock"), key=lambda problem: SETTINGS[name][problem].steps)
-    row = optima.row(problem, name)
-    assert row["value"] <= optima.LIMIT
+    """On the first function that takes no more than 2000 steps."""
+    functions = "quadratic", "rosenbrock", "beale"
+    problem = next(each for each in functions if SETTINGS[name][each].steps <= 2000)
+    assert optima.row(problem, name)["value"] <= optima.LIMIT
