@@ -4,7 +4,7 @@ from typing import ClassVar, TypedDict
 
 import torch
 
-from . import nnmf, state
+from . import blocks, combinations, gradients, nnmf, state
 from .matrix import one_row, square
 from .planner import Member, Program
 from .telemetry import Telemetry
@@ -26,6 +26,12 @@ DEFAULTS = {
     "decoupled_weight_decay": False,
     "cautious": False,
     "max_grad_norm": None,
+    "decay": None,
+    "trust_bounds": None,
+    "cpr_bound": "inflection_point",
+    "accumulate": 1,
+    "fractional": None,
+    **blocks.STRUCTURAL,
     "state_format": "param",
     "state_rounding": "stochastic",
     "weight_format": "plain",
@@ -65,8 +71,27 @@ class Options(TypedDict, total=False):
     differentiable: bool
     fused: bool | None
     decoupled_weight_decay: bool
-    cautious: bool
+    cautious: bool | str | float
     max_grad_norm: float | None
+    clip_value: float | None
+    agc: float | None
+    soft_clip: float | None
+    centralize: bool
+    normalize: str | None
+    eps_inside_root: bool
+    softplus: float | None
+    atan2: tuple[float, float] | None
+    nesterov_mix: bool
+    rms_clip: float | None
+    trust_ratio: str | None
+    trust_bounds: tuple[float, float] | None
+    decay: str | None
+    cpr_bound: str | tuple[str, float]
+    lazy: str | None
+    lookahead: tuple[int, float] | None
+    ema: float | None
+    accumulate: int
+    fractional: tuple[float, int] | None
     state_format: str
     state_rounding: str
     weight_format: str
@@ -82,7 +107,9 @@ class Optimizer(torch.optim.Optimizer):
 
     counts_steps = True
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
+    spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for
+    micro_batch_weight = 1.0  # of the next micro-batch, such as its number of tokens, with ``accumulate``
     _program: Program | None = None  # remade on demand, so pickling and copying may drop it
 
     def __init__(self, params, options, **hyperparameters):
@@ -90,7 +117,9 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         defaults = {**hyperparameters, **DEFAULTS, **self.presets, **options}
+        self._check_combination(defaults)
         self._check(defaults)
+        self.spare_sums = {}
         super().__init__(params, defaults)
 
     def rule(self, group, p):
@@ -126,7 +155,15 @@ class Optimizer(torch.optim.Optimizer):
 
     def layout(self, group, p):
         """The rule and matrix that the engines run for ``p``, its state format applied."""
-        rule = self.rule(group, p)
+        rule, shape = self.rule(group, p), self.matrix(group, p)
+        if not blocks.is_structural(group):
+            return self._stored(group, p, rule, shape)
+        rule, shape = self._stored(group, p, blocks.varied(rule, group), shape)
+        names = blocks.chosen(group, p)
+        return blocks.assembled(rule, names, group["lazy"] == "all"), blocks.matrix(names, shape, p, rule.sees_matrices)
+
+    def _stored(self, group, p, rule, shape):
+        """A rule and its matrix for the format of the state."""
         if rule.states and self.factors(group, p):
             if reason := nnmf.refusal(rule):
                 raise ValueError(
@@ -134,7 +171,11 @@ class Optimizer(torch.optim.Optimizer):
                     "choose another state_format"
                 )
             return nnmf.nnmf(rule), square(p)
-        return rule, self.matrix(group, p)
+        return rule, shape
+
+    def _check_combination(self, group):
+        """Refuses building blocks that contradict each other or this rule, and warns of pointless ones."""
+        combinations.check(type(self), group)
 
     def _check(self, group):
         check_lr(group["lr"], group["foreach"], group["capturable"])
@@ -160,16 +201,28 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            if self._program is None or not self._program.is_current(self):
-                self._program = Program(self)
-            self._program.run(self)
+            if not gradients.is_replaced(self):
+                self._run(1.0)
+            else:
+                with gradients.taken(self) as scale:
+                    if scale is not None:
+                        self._run(scale)
         return loss
+
+    def _run(self, scale):
+        """Steps once, with gradients multiplied by ``scale``."""
+        if self._program is None or not self._program.is_current(self):
+            self._program = Program(self)
+        self._program.run(self, scale)
 
     def add_param_group(self, param_group):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
+            self._check_combination({**self.defaults, **param_group})
         super().add_param_group(param_group)
         added = len(self.param_groups) - 1
+        if self.param_groups[added]["decay"] in ("fully_decoupled", "corrected", "amos"):
+            self.param_groups[added].setdefault("initial_lr", self.param_groups[added]["lr"])
         for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
             self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[added], p, label)
@@ -216,7 +269,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state_):
         super().__setstate__(state_)
-        self._program = None
+        self._program, self.spare_sums = None, {}
         for key, default in DEFAULTS.items():
             self.defaults.setdefault(key, default)  # a pickle may be older than an option
         for group in self.param_groups:

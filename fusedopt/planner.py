@@ -15,8 +15,8 @@ from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
 from .matrix import Matrix
 from .rule import Rule
-from .scalars import clip_coefficient, scalar_table
-from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
+from .scalars import gradient_coefficient, scalar_table, sizes
+from .state import RESIDUAL, arithmetic, needs_step, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
 from .validation import check_gradient, check_options, check_parameter, check_state, check_weight_format, labelled
 
@@ -128,12 +128,12 @@ class Program:
             and all(engine.refresh() for engine in self.engines)
         )
 
-    def run(self, optimizer):
+    def run(self, optimizer, scale):
         for member in self.staged:
             member.check(optimizer)
         engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
-        coefficient = clip_coefficient(optimizer.param_groups, engines)
+        coefficient = gradient_coefficient(optimizer.param_groups, engines, scale)
         if self.roster is None:
             self._commit(optimizer, engines)
         watched = any(group["telemetry"] for group in optimizer.param_groups)
@@ -200,7 +200,7 @@ def _roster(optimizer):
         check_options(group)
         check_weight_format(group, p, label)
         rule, matrix = optimizer.layout(group, p)
-        counts_steps = optimizer.counts_steps or draws(rule, p, group)
+        counts_steps = optimizer.counts_steps or needs_step(rule, p, group)
         members.append(Member(p, index, label, seed, counts_steps, rule, matrix, _formats(group)))
         members[-1].check(optimizer)
     return members, idle
@@ -232,5 +232,6 @@ def _engines(optimizer, entries):
         capturable = group["capturable"] and p.device.type != "cpu"
         key = (rule.name, p.device, dtype, member.counts_steps, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
-        bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
+        constants = {**sizes(rule, member.matrix, p), **optimizer.constants(group, p)}
+        bucket.add(entry, ScalarRow(member.group, entry.steps, constants))
     return [backends.engine_class(bucket.device, bucket.rule)(bucket) for bucket in buckets.values()]

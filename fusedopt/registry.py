@@ -11,18 +11,28 @@ from . import state
 from .groups import param_groups
 from .optimizer import Optimizer
 
-PREFIXES = {"cautious": {"cautious": True}, "decoupled": {"decoupled_weight_decay": True}}
+PREFIXES = {
+    "cautious": {"cautious": True},
+    "decoupled": {"decoupled_weight_decay": True},
+    "lookahead": {"lookahead": (6, 0.5)},
+    "centralized": {"centralize": True},
+    "lazy": {"lazy": "all"},
+}
 SUFFIXES = {
     **{name: {"state_format": name} for name in state.FORMATS if name != "param"},
     **{name: {"weight_format": name} for name in getattr(state, "WEIGHT_FORMATS", ()) if name != "plain"},
 }
 
 
+CUSTOM: dict[str, type[Optimizer]] = {}  # what fusedopt.register_rule made
+
+
 def classes() -> dict[str, type[torch.optim.Optimizer]]:
-    """Every optimizer that the package exports, by its name in lower case."""
+    """Every optimizer that the package exports or that was registered, by its name in lower case."""
     package = importlib.import_module("fusedopt")
     exported = {name.lower(): getattr(package, name) for name in package.__all__}
-    return {name: x for name, x in exported.items() if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)}
+    optimizers = {k: x for k, x in exported.items() if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)}
+    return {**optimizers, **CUSTOM}
 
 
 def list_optimizers(pattern: str = "*") -> list[str]:

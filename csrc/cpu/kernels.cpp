@@ -1,9 +1,12 @@
-// Compiled once per ISA with FUSEDOPT_ISA and FUSEDOPT_VECTOR_BYTES defined; instantiates the engine for every rule.
+// Compiled once per ISA with FUSEDOPT_ISA and FUSEDOPT_VECTOR_BYTES defined; instantiates the engine for every rule. Rules
+// that come at run time are compiled from a header that FUSEDOPT_RULES names, for one ISA.
 #include "kernels.h"
 
-#include <iterator>
-
+#ifdef FUSEDOPT_RULES
+#include FUSEDOPT_RULES
+#else
 #include "../rules/all.h"
+#endif
 #include "matrix.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
@@ -21,19 +24,26 @@ struct Tables;
 // Constant data: no instruction of the ISA may run before the CPU is known to have it.
 template <class... Element, class... Matrix>
 struct Tables<Rules<Element...>, Rules<Matrix...>> {
-  static constexpr RuleKernels rules[] = {{Element::name, step<Element, float>, step<Element, double>}...};
-  static constexpr MatrixKernels matrix_rules[] = {
+  static constexpr int rule_count = sizeof...(Element), matrix_rule_count = sizeof...(Matrix);
+  static constexpr RuleKernels rules[rule_count + 1] = {{Element::name, step<Element, float>, step<Element, double>}...};
+  static constexpr MatrixKernels matrix_rules[matrix_rule_count + 1] = {
       {Matrix::name, Steps<Matrix, float>::value, Steps<Matrix, double>::value}...};
 };
 
 #define FUSEDOPT_NAME_OF(isa) #isa
 #define FUSEDOPT_NAME(isa) FUSEDOPT_NAME_OF(isa)
 using All = Tables<ElementRules, MatrixRules>;
-constexpr Isa kIsa = {FUSEDOPT_NAME(FUSEDOPT_ISA),  All::rules,         std::size(All::rules), All::matrix_rules,
-                      std::size(All::matrix_rules), sum_squares<float>, sum_squares<double>};
+constexpr Isa kIsa = {FUSEDOPT_NAME(FUSEDOPT_ISA), All::rules,         All::rule_count,    All::matrix_rules,
+                      All::matrix_rule_count,      sum_squares<float>, sum_squares<double>};
 
 }  // namespace
 
 const Isa& kernels() { return kIsa; }
 
 }  // namespace fusedopt::FUSEDOPT_ISA
+
+#ifdef FUSEDOPT_RULES
+extern "C" __attribute__((visibility("default"))) const fusedopt::Isa* fusedopt_kernels() {
+  return &fusedopt::FUSEDOPT_ISA::kernels();
+}
+#endif

@@ -59,22 +59,26 @@ def engine_class(device, rule):
         reason = unavailable(name, device)
         if reason:
             raise RuntimeError(f"backend {name!r} cannot step parameters on {device}: {reason}")
-        if not engines()[name].knows(rule):
-            raise RuntimeError(f"backend {name!r} cannot step rule {rule.name!r}: {UNKNOWN}")
+        if refusal := engines()[name].refusal(rule):
+            raise RuntimeError(
+                f"backend {name!r} cannot step rule {rule.name!r}: {refusal}; choose 'eager' or 'triton'"
+            )
         return engines()[name]
     able = [engine for engine in engines().values() if not engine.unavailable(device)]
-    chosen = next(engine for engine in able if engine.knows(rule))
-    if chosen is not able[0] and chosen is engines()["eager"]:
-        _warn_of_eager(rule.name)
-    return chosen
-
-
-UNKNOWN = "it is not compiled into fusedopt; choose backend 'eager' or 'triton'"
+    refusals = []
+    for engine in able:
+        refusal = engine.refusal(rule)
+        if refusal is None:
+            break
+        refusals.append(refusal)
+    if refusals and engine is engines()["eager"]:
+        _warn_of_eager(rule.name, refusals[0])
+    return engine
 
 
 @functools.cache
-def _warn_of_eager(name):
+def _warn_of_eager(name, reason):
     """Once for every rule."""
     warnings.warn(
-        f"rule {name!r} is not compiled into fusedopt, so the eager engine steps it, many times slower", stacklevel=2
+        f"rule {name!r} is not compiled, so the eager engine steps it, many times slower: {reason}", stacklevel=2
     )

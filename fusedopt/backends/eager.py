@@ -91,6 +91,8 @@ def update(rule, scalars, g, p, *states):
     if scalars["l2"] != 0:
         g = modifiers.l2(g, p, scalars["l2"])
     u, *states = rule.update(g, p, *states, *(scalars[name] for name in rule.scalars))
+    if rule.whole:
+        return u, *states
     if scalars["cautious"] != 0:
         u = modifiers.cautious(u, g)
     step = scalars["lr"] * u
