@@ -64,6 +64,13 @@ def _each(*texts):
     return {text.__name__: Block(text) for text in texts}
 
 
+# What weight_decay is multiplied by where that is not lr, from lr and its first value: as in optimi and timm; the third
+# is Su's of Amos (kexue.fm/archives/9344), with weight_decay = 0.5 / sigma**2.
+SCHEDULED = {
+    "fully_decoupled": lambda lr, first: lr / first,
+    "corrected": lambda lr, first: lr * lr / first,
+    "amos": lambda lr, first: lr * first,
+}
 INITIAL = {"kappa": -1.0}  # what is no bound yet; other states begin with zeros, or a copy of the parameter
 _MULTIPLIER = {"lagmul": "tensor"}
 _BOUND = {**_MULTIPLIER, "kappa": "tensor"}
@@ -131,12 +138,19 @@ def chosen(group, p):
 
 def decay_scalars(group):
     """How much of the parameter a step takes by itself (``decay``), or adds to the gradient (``l2``)."""
-    form, lr, weight = decay_form(group), group["lr"], group["weight_decay"]
+    form, weight = decay_form(group), group["weight_decay"]
     if form == "l2":
         return {"decay": 0.0, "l2": weight}
-    begun = group.get("initial_lr", lr)
-    shares = {"fully_decoupled": lr / begun, "corrected": lr * lr / begun, "amos": lr * begun}
-    return {"decay": shares.get(form, lr) * weight, "l2": 0.0}
+    share = SCHEDULED[form](group["lr"], group["initial_lr"]) if form in SCHEDULED else group["lr"]
+    return {"decay": share * weight, "l2": 0.0}
+
+
+def remember_lr(group):
+    """Keeps the first learning rate of a group whose decay depends on it, as torch's schedulers do."""
+    if group["decay"] in SCHEDULED:
+        group.setdefault("initial_lr", group["lr"])
+        if not group["initial_lr"] > 0:
+            raise ValueError(f"decay={group['decay']!r} is relative to the first lr, which is 0; begin with another")
 
 
 def scalars(group, t):

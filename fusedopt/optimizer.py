@@ -17,6 +17,7 @@ from .validation import (
     labelled,
 )
 
+TORCH_FLAGS = ("maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay")
 DEFAULTS = {
     "maximize": False,
     "foreach": None,
@@ -221,12 +222,16 @@ class Optimizer(torch.optim.Optimizer):
             self._check_combination({**self.defaults, **param_group})
         super().add_param_group(param_group)
         added = len(self.param_groups) - 1
-        if self.param_groups[added]["decay"] in ("fully_decoupled", "corrected", "amos"):
-            self.param_groups[added].setdefault("initial_lr", self.param_groups[added]["lr"])
+        blocks.remember_lr(self.param_groups[added])
         for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
             self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[added], p, label)
         self._program = None
+
+    def __repr__(self):
+        """As torch's, without the options that are idle."""
+        idle = {f"    {name}: {value}" for name, value in DEFAULTS.items() if name not in TORCH_FLAGS}
+        return "\n".join(line for line in super().__repr__().splitlines() if line not in idle)
 
     def state_dict(self):
         """The optimizer's state; the torch class it replaces loads it too."""
