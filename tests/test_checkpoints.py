@@ -296,6 +296,7 @@ DAMAGES = {
     "codes of another shape": (torn("exp_avg", lambda t: t[:7]), ["state['exp_avg']", "(7,)", "(300,)"]),
     "codes of the other sign": (torn("exp_avg", torch.Tensor.byte), ["state['exp_avg']", "uint8", "int8"]),
     "cast codes": (torn("exp_avg", torch.Tensor.bfloat16), ["state['exp_avg']", "bfloat16", "int8"]),
+    "a residual missing": (torn("weight_residual", gone), ["state['weight_residual']", "is missing", "'split24'"]),
     "another residual": (torn("weight_residual", torch.Tensor.short), ["state['weight_residual']", "int16", "int8"]),
     "a word for a count": (torn("step", lambda _: "two"), ["state['step']", "'two'"]),
     "no record": (record_of_a_list, ["list", "dict"]),
@@ -331,6 +332,18 @@ def test_a_damaged_dict_is_refused_and_changes_nothing(backend, damage):
     assert_same_bits(params, expected)
     for found, record in zip(records(optimizer, params), records(plain, expected), strict=True):
         assert_same_bits(found, record)
+
+
+def test_residuals_begin_at_zero_where_no_weight_format_was_saved(backend):
+    (p,), (q,) = parameters(((300,),), torch.bfloat16), parameters(((300,),), torch.bfloat16)
+    optimizer, other = fusedopt.AdamW([p]), fusedopt.AdamW([q], weight_format="split24")
+    train(optimizer, [p], 2)
+    saved = optimizer.state_dict()
+    del saved["param_groups"][0]["weight_format"]
+    other.load_state_dict(saved)
+    train(other, [q], 1)
+    assert other.param_groups[0]["weight_format"] == "split24"
+    assert other.state[q]["weight_residual"].any()
 
 
 def test_a_split_of_bfloat16_is_refused_by_a_float16_model(backend):
