@@ -247,9 +247,15 @@ class Optimizer(torch.optim.Optimizer):
         One that does not fit (a wrong shape, dtype or option, an incomplete record) raises and changes nothing.
         """
         before = dict(vars(self))  # a load replaces state and groups, and writes into neither
+        saved = {}
+
+        def keep(_, loaded):
+            saved.update(loaded)
+            return state.keep(loaded)
+
         hooks = [
-            self.register_load_state_dict_pre_hook(lambda _, loaded: state.keep(loaded)),
-            self.register_load_state_dict_post_hook(lambda _: self._adopt(), prepend=True),
+            self.register_load_state_dict_pre_hook(keep),
+            self.register_load_state_dict_post_hook(lambda _: self._adopt(saved["param_groups"]), prepend=True),
         ]
         try:
             super().load_state_dict(state_dict)
@@ -260,7 +266,7 @@ class Optimizer(torch.optim.Optimizer):
             for hook in hooks:
                 hook.remove()
 
-    def _adopt(self):
+    def _adopt(self, saved_groups):
         """Unpacks and checks what has been loaded."""
         state.restore(self)
         for seed, (index, p, label) in enumerate(labelled(self.param_groups)):
@@ -269,7 +275,7 @@ class Optimizer(torch.optim.Optimizer):
             check_weight_format(group, p, label)
             member = Member(p, index, label, seed, self.counts_steps, *self.layout(group, p))
             if p in self.state:
-                check_loaded(self, member, self.state[p])
+                check_loaded(self, member, self.state[p], saved_groups[index])
                 state.lay_out(self.state[p], member, group)
 
     def __setstate__(self, state_):

@@ -101,8 +101,8 @@ def labelled(param_groups):
             yield index, p, f"params[{next(position)}]" + (f" ({names[i]!r})" if names else "")
 
 
-def check_loaded(optimizer, member, state):
-    """Refuses what a wrong or truncated checkpoint would bring: a record that lacks some of what its rule keeps."""
+def check_loaded(optimizer, member, state, saved_group):
+    """Refuses what a wrong or truncated checkpoint would bring: a record that lacks some of what was kept."""
     name, label = type(optimizer).__name__, member.label
     if not isinstance(state, dict):
         raise ValueError(f"{name}: the state of {label} is a {type(state).__name__}; expected a dict of tensors")
@@ -113,6 +113,13 @@ def check_loaded(optimizer, member, state):
         raise ValueError(
             f"{name}: state[{missing[0]!r}] of {label} is missing, but {found[0]!r} is there; "
             "load a state dict that is complete and of this class, or drop the record so that its state begins anew"
+        )
+    weight = weight_codec(member.param, saved_group) if "weight_format" in saved_group else None
+    if weight and weight.side and state.get(RESIDUAL) is None:
+        raise ValueError(
+            f"{name}: state[{RESIDUAL!r}] of {label} is missing, but its group was saved with "
+            f"weight_format={saved_group['weight_format']!r}; load a state dict that is complete, or delete "
+            "'weight_format' from its param_groups so that the weight begins without"
         )
     check_state(optimizer, member, state)
 
