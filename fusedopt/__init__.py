@@ -32,17 +32,23 @@ from .registry import create_optimizer, list_optimizers
 from .rules.adadelta import Adadelta
 from .rules.adafactor import Adafactor
 from .rules.adagrad import Adagrad
+from .rules.adalo import AdaLo
 from .rules.adam import Adam, AdamW
 from .rules.adam_atan2 import AdamAtan2
 from .rules.adam_mini import AdaMini
 from .rules.adamax import Adamax
 from .rules.adamomentum import AdaMomentum
+from .rules.adanorm import AdaBeliefNorm, AdamNorm, AdaNorm, DiffGradNorm, RAdamNorm
+from .rules.adaptive_memory import AMSGD, AMAdamW
 from .rules.amos import Amos
 from .rules.asgd import ASGD
 from .rules.came import CAME
 from .rules.diffgrad import DiffGrad
+from .rules.lamb import LAMB
 from .rules.lion import Lion
 from .rules.nadam import NAdam
+from .rules.novograd import NovoGrad
+from .rules.nsgda import NSGDA
 from .rules.radam import RAdam
 from .rules.rmsprop import RMSprop
 from .rules.rprop import Rprop
@@ -54,32 +60,43 @@ from .scaling import scaled_step
 from .schedules import InverseSquareLR, InverseTimeLR, PiecewiseLinearLR
 
 __all__ = [
+    "AMSGD",
     "ASGD",
     "CAME",
+    "LAMB",
     "LBFGS",
+    "NSGDA",
     "SGD",
     "SM3",
     "SMMF",
+    "AMAdamW",
+    "AdaBeliefNorm",
+    "AdaLo",
     "AdaMini",
     "AdaMomentum",
+    "AdaNorm",
     "Adadelta",
     "Adafactor",
     "Adagrad",
     "Adam",
     "Adam8bit",
     "AdamAtan2",
+    "AdamNorm",
     "AdamW",
     "AdamW8bit",
     "Adamax",
     "Amos",
     "DiffGrad",
+    "DiffGradNorm",
     "InverseSquareLR",
     "InverseTimeLR",
     "Lion",
     "Lion8bit",
     "NAdam",
+    "NovoGrad",
     "PiecewiseLinearLR",
     "RAdam",
+    "RAdamNorm",
     "RMSprop",
     "Rprop",
     "SAdam",

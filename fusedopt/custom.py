@@ -3,7 +3,6 @@
 import inspect
 
 from . import registry
-from .matrix import flatten, one_row
 from .optimizer import Optimizer
 from .rule import REGISTRY, Rule
 
@@ -63,9 +62,7 @@ def _optimizer(own, defaults, computed, view):
             return own
 
         def matrix(self, group, p):
-            if view:
-                return view(p)
-            return flatten(p) if own.sees_matrices and p.dim() > 1 else one_row(p)
+            return view(p) if view else super().matrix(group, p)
 
         def scalars(self, group, t):
             given = {name: group[name] for name in own.scalars if name in group}

@@ -5,7 +5,7 @@ from typing import ClassVar, TypedDict
 import torch
 
 from . import blocks, combinations, gradients, nnmf, state
-from .matrix import one_row, square
+from .matrix import flatten, one_row, square
 from .planner import Member, Program
 from .telemetry import Telemetry
 from .validation import (
@@ -127,8 +127,8 @@ class Optimizer(torch.optim.Optimizer):
         raise NotImplementedError
 
     def matrix(self, group, p):
-        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`."""
-        return one_row(p)
+        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`: in rows if it adds up, which threads can share."""
+        return flatten(p) if p.dim() > 1 and self.rule(group, p).sees_matrices else one_row(p)
 
     def scalars(self, group, t):
         raise NotImplementedError

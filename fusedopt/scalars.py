@@ -53,6 +53,15 @@ def sizes(rule, matrix, p):
     return {name: float(size) for name, size in all_sizes.items() if name in rule.scalars}
 
 
+def remember(group, key, value):
+    """Keeps a number for the next step: in place where it is on the GPU, as a captured graph reads it there again."""
+    old = group[key]
+    if isinstance(old, torch.Tensor) and isinstance(value, torch.Tensor) and old.device == value.device:
+        old.copy_(value)
+    else:
+        group[key] = value.detach().clone() if isinstance(value, torch.Tensor) else value
+
+
 def scalar_row(optimizer, rule, row, t):
     """All scalars of a row at its ``t``-th step, as HEADER and ``rule.scalars`` name them.
 

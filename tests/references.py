@@ -253,6 +253,162 @@ class ReferenceAdaMomentum(Reference):
         return m / (1 - beta1**t) / (v / (1 - beta2**t)).sqrt()
 
 
+class ReferenceLAMB(Reference):
+    """arXiv:1904.00962, Algorithm 2, with the options of apex and timm; decay is part of the direction."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-6, weight_decay=0.01, phi=(0.0, math.inf),
+                             limit=math.inf, bias_correction=True, grad_averaging=True, adapt="if_wd", outside=False,
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def decay(self, p, t, group):
+        return group["lr"] * group["weight_decay"] * group["outside"]
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1 if group["grad_averaging"] else 1) * g
+        v = average(state, "v", g * g, beta2)
+        if group["bias_correction"]:
+            m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+        u = m / (v.sqrt() + group["eps"]) + group["weight_decay"] * (not group["outside"]) * p
+        norms = p.norm().item(), u.norm().item()
+        if 0.0 in norms or (group["adapt"] == "if_wd" and not group["weight_decay"]):
+            return u
+        low, high = group["phi"]
+        return u * min(min(max(norms[0], low), high) / norms[1], group["limit"])
+
+
+class ReferenceNovoGrad(Reference):
+    """arXiv:1905.11286, Algorithm 1, with the options of the authors' code."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.95, 0.98), eps=1e-8, grad_averaging=False, amsgrad=False,
+                             bias_correction=False, decoupled_weight_decay=True, inside=True)  # fmt: skip
+
+    def decay(self, p, t, group):
+        return group["lr"] * group["weight_decay"] * (not group["inside"])
+
+    def direction(self, g, p, t, state, group):
+        beta1, beta2 = group["betas"]
+        v = state["v"] = (g * g).sum() if t == 1 else beta2 * state["v"] + (1 - beta2) * (g * g).sum()
+        if group["amsgrad"]:
+            v = state["max"] = torch.maximum(state.get("max", v), v)
+        x = g / (v.sqrt() + group["eps"]) + group["weight_decay"] * group["inside"] * p
+        m = state["m"] = beta1 * state.get("m", 0) + (1 - beta1 if group["grad_averaging"] else 1) * x
+        return m / (1 - beta1**t) if group["bias_correction"] else m
+
+
+class ReferenceNSGDA(Reference):
+    """arXiv:2210.04319: the unbiased momentum over its norm, tensor by tensor."""
+
+    options: ClassVar = dict(lr=4e-5, momentum=0.9, eps=1e-8, weight_decay=1e-2)
+
+    def direction(self, g, p, t, state, group):
+        m = average(state, "m", g, group["momentum"]) / (1 - group["momentum"] ** t)
+        return m / (m.norm() + group["eps"])
+
+
+class ReferenceAdamNorm(Reference):
+    """arXiv:2210.06364; the second moment is that of ``base``."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, gamma=0.95, base="adam")
+
+    def direction(self, g, p, t, state, group):
+        (beta1, beta2), eps, base = group["betas"], group["eps"], group["base"]
+        norm = g.norm()
+        s = g * max(1.0, (average(state, "norm", norm, group["gamma"]) / norm).item()) if norm > 0 else g
+        m = average(state, "m", s, beta1) / (1 - beta1**t)
+        if base == "adabelief":
+            v = state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * (s - state["m"]) ** 2 + eps
+        else:
+            v = average(state, "v", g * g, beta2)
+        if base == "radam":
+            return self.rectified(m, v, t, beta2, eps)
+        if base == "diffgrad":
+            m = m * torch.sigmoid((state.get("previous", 0) - g).abs())
+            state["previous"] = g
+            return m * (1 - beta2**t) ** 0.5 / (v.sqrt() + eps)
+        return m / ((v / (1 - beta2**t)).sqrt() + eps)
+
+    def rectified(self, m, v, t, beta2, eps):
+        limit = 2 / (1 - beta2) - 1
+        rho = limit - 2 * t * beta2**t / (1 - beta2**t)
+        if rho <= 5:
+            return m
+        r = (rho - 4) * (rho - 2) * limit / ((limit - 4) * (limit - 2) * rho)
+        return m * (r * (1 - beta2**t)) ** 0.5 / (v.sqrt() + eps)
+
+
+class AdaLoOnNorms(fusedopt.AdaLo):
+    """Ours with a loss to follow: the mean square of all gradients."""
+
+    def step(self, closure=None):
+        return super().step(closure, loss=mean_square(self))
+
+
+def mean_square(optimizer):
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    return torch.cat([torch.zeros(1), *(g.cpu().double().flatten() for g in grads)]).square().mean().item()
+
+
+class ReferenceAdaLo(Reference):
+    """As the public code: formulas with tanh, and an average for every parameter."""
+
+    options: ClassVar = dict(lr=1e-8, betas=(0.9, 0.999), weight_decay=1e-2, kappa=3.0, eps=1e-8, mode="adversarial",
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def step(self):
+        self.target = (math.tanh(-math.log1p(mean_square(self)) / 2) + 1) / 2
+        super().step()
+
+    def size(self, state, group):
+        e = state["e"] if group["mode"] == "adversarial" else 1 - state["e"]
+        return max(e / group["kappa"], group["eps"])
+
+    def decay(self, p, t, group):
+        return group["weight_decay"] * self.size(self.state[p], group)
+
+    def direction(self, g, p, t, state, group):
+        average(state, "e", self.target, group["betas"][1])
+        return average(state, "m", g, group["betas"][0]) * self.size(state, group) / group["lr"]
+
+
+class ReferenceAMSGD(Reference):
+    """arXiv:2510.04988, AM-MSGD with a weight for every tensor."""
+
+    options: ClassVar = dict(lr=1e-3, momentum=0.9, memory=0.1)
+
+    def direction(self, g, p, t, state, group):
+        memory, d = group["memory"], state.get("d", g)
+        away = d - g
+        spread = (away * away).sum()
+        beta = ((1 + memory) * (g * d).sum() - (away * (g + memory * d)).sum()) / spread if spread > 0 else 0 * spread
+        beta = beta.clamp(0, group["momentum"])
+        state["d"] = ((beta + memory) * d + (1 - beta) * g) / (1 + memory)
+        return state["d"]
+
+
+class ReferenceAMAdamW(Reference):
+    """arXiv:2510.04988, AM-AdamW; ``shrink`` is the decay that the choice of the weight counts on."""
+
+    options: ClassVar = dict(lr=1e-3, betas=(0.89, 0.999), eps=1e-8, weight_decay=1e-2, memory=0.1,
+                             decoupled_weight_decay=True)  # fmt: skip
+
+    def direction(self, g, p, t, state, group):
+        (most, beta2), memory, lr = group["betas"], group["memory"], group["lr"]
+        mu = group["weight_decay"] * group["decoupled_weight_decay"]
+        v, product, d = average(state, "v", g * g, beta2), state.get("product", 1), state.get("d", 0 * g)
+        scale = (1 - most * product) * ((v / (1 - beta2**t)).sqrt() + group["eps"])
+        weight, away = 1 / (scale * (1 + memory * scale)), d - g
+        beta = g.new_tensor(most)
+        if t > 1:
+            gain = (1 + mu * lr) * state["lr"] / lr * (g * (d / scale + mu * p)).sum()
+            gain = gain - (away * (g + memory * scale * d) * weight).sum() - mu * (p * away).sum()
+            spread = (away * away * weight).sum()
+            beta = (gain / spread).clamp(0, most) if spread > 0 else 0 * spread
+        state["d"] = ((1 - beta) * g + (memory * scale + beta) * d) / (1 + memory * scale)
+        state.update(product=product * beta, lr=lr)
+        return state["d"] / scale
+
+
 class ReferenceSM3(Reference):
     """arXiv:1901.11150, Algorithms SM3-I and SM3-II, over the rows and columns of (first dimension, all others)."""
 
@@ -386,8 +542,8 @@ class TorchASGD(ScalarsInFloat64, torch.optim.ASGD):
 class Clipped:
     """Mixed into an optimizer: torch's clipping before its step; it changes the gradients, ours does not."""
 
-    def __init__(self, params, max_grad_norm):
-        super().__init__(params)
+    def __init__(self, params, max_grad_norm=1.0, **options):
+        super().__init__(params, **options)
         self.max_grad_norm = max_grad_norm
 
     def step(self):
@@ -404,6 +560,10 @@ class ClippedAdamW(Clipped, torch.optim.AdamW):
 
 
 class ClippedAdafactor(Clipped, ReferenceAdafactor):
+    pass
+
+
+class ClippedLAMB(Clipped, ReferenceLAMB):
     pass
 
 
@@ -536,4 +696,63 @@ CASES = [
         dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True),
         ReferenceAdaMomentum,
     ),
+    Case(fusedopt.LAMB, {}, ClippedLAMB),
+    Case(fusedopt.LAMB, dict(weight_decay=0.0, max_grad_norm=None), ReferenceLAMB, dict(weight_decay=0.0)),
+    Case(
+        fusedopt.LAMB,
+        dict(lr=0.1, bias_correction=False, max_grad_norm=None, adapt="always", weight_decay=0.0, maximize=True),
+        ReferenceLAMB,
+        dict(lr=0.1, bias_correction=False, adapt="always", weight_decay=0.0, maximize=True),
+    ),
+    Case(
+        fusedopt.LAMB,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, phi_bounds=(2.0, 10.0), max_grad_norm=0.5),
+        ClippedLAMB,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, phi=(2.0, 10.0), max_grad_norm=0.5),
+    ),
+    Case(
+        fusedopt.LAMB,
+        dict(trust_clip=True, grad_averaging=False, decoupled_weight_decay=True, weight_decay=0.1, max_grad_norm=None),
+        ReferenceLAMB,
+        dict(limit=1.0, grad_averaging=False, outside=True, weight_decay=0.1),
+    ),
+    Case(fusedopt.NovoGrad, {}, ReferenceNovoGrad),
+    Case(
+        fusedopt.NovoGrad,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, amsgrad=True, maximize=True),
+        ReferenceNovoGrad,
+    ),
+    Case(
+        fusedopt.NovoGrad,
+        dict(grad_averaging=True, bias_correction=True, weight_decay=0.1, decoupled_weight_decay=True),
+        ReferenceNovoGrad,
+        dict(grad_averaging=True, bias_correction=True, weight_decay=0.1, inside=False),
+    ),
+    Case(fusedopt.NSGDA, {}, ReferenceNSGDA),
+    Case(fusedopt.NSGDA, dict(lr=0.1, momentum=0.0, eps=0.1, weight_decay=0.0, maximize=True), ReferenceNSGDA),
+    *(
+        Case(cls, options, ReferenceAdamNorm, dict(base=base, **options))
+        for cls, base in (
+            (fusedopt.AdamNorm, "adam"),
+            (fusedopt.AdaBeliefNorm, "adabelief"),
+            (fusedopt.DiffGradNorm, "diffgrad"),
+            (fusedopt.RAdamNorm, "radam"),
+        )
+        for options in ({}, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, gamma=0.5, weight_decay=0.1, maximize=True))
+    ),
+    Case(AdaLoOnNorms, {}, ReferenceAdaLo),
+    Case(
+        AdaLoOnNorms,
+        dict(betas=(0.5, 0.8), kappa=0.5, eps=1e-3, mode="compliant", weight_decay=0.1, maximize=True),
+        ReferenceAdaLo,
+    ),
+    Case(fusedopt.AMSGD, {}, ReferenceAMSGD),
+    Case(fusedopt.AMSGD, dict(lr=0.1, momentum=0.5, memory=0.5, weight_decay=0.1, maximize=True), ReferenceAMSGD),
+    Case(fusedopt.AMAdamW, {}, ReferenceAMAdamW),
+    Case(
+        fusedopt.AMAdamW,
+        dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, memory=0.5, maximize=True),
+        ReferenceAMAdamW,
+    ),
+    Case(fusedopt.AMAdamW, dict(decoupled_weight_decay=False, weight_decay=0.1), ReferenceAMAdamW),
 ]

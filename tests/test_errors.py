@@ -173,12 +173,33 @@ REFUSED_HERE = [
             ("ASGD", {}, "ax"),
             ("SAdam", {}, "max_exp_avg_sq"),
             ("DiffGrad", {}, "previous_grad"),
+            ("NovoGrad", {}, "exp_avg_sq"),
+            ("AdamNorm", {}, "exp_grad_norm"),
+            ("AMAdamW", {}, "beta_product"),
         )
     ),
     ("SAdam", {"smooth": 0}, ValueError, "Invalid smooth: 0; it must be positive"),
     ("SAdam", {"betas": (0.9, 1.0)}, ValueError, "Invalid beta parameter at index 1: 1.0"),
     ("AdamAtan2", {"a": -1}, ValueError, "Invalid a: -1"),
     *((name, {"eps": -1}, ValueError, "Invalid epsilon value: -1") for name in ("DiffGrad", "AdaMomentum")),
+    *(
+        (name, {"eps": -1}, ValueError, "Invalid epsilon value: -1")
+        for name in ("LAMB", "NovoGrad", "NSGDA", "RAdamNorm")
+    ),
+    *(
+        (name, {"betas": (0.9, 1.0)}, ValueError, "at index 1: 1.0")
+        for name in ("LAMB", "NovoGrad", "AdaLo", "AMAdamW")
+    ),
+    ("LAMB", {"adapt": "never"}, ValueError, "Invalid adapt: 'never'; choose from if_wd, always"),
+    *(
+        ("LAMB", {"phi_bounds": bounds}, ValueError, "Invalid phi_bounds: .* the smaller first, or None")
+        for bounds in ((1.0,), (-1.0, 1.0), (2.0, 1.0), (torch.nan, 1.0))
+    ),
+    *((name, {"momentum": 1.0}, ValueError, "Invalid momentum: 1.0; it must be in") for name in ("NSGDA", "AMSGD")),
+    *((name, {"memory": -1}, ValueError, "Invalid memory: -1") for name in ("AMSGD", "AMAdamW")),
+    ("AdamNorm", {"gamma": 1.0}, ValueError, "Invalid gamma: 1.0; it must be in"),
+    ("AdaLo", {"kappa": 0}, ValueError, "Invalid kappa: 0; it must be positive"),
+    ("AdaLo", {"mode": "bold"}, ValueError, "Invalid mode: 'bold'; choose from adversarial, compliant"),
     *(
         ("ASGD", {option: True}, ValueError, f"ASGD averages parameters before {option}=True")
         for option in ("cautious", "decoupled_weight_decay")

@@ -40,6 +40,18 @@ def test_a_scaled_step_is_a_step(cls, enabled):
     assert_same_bits(params, twins)  # the scale is a power of two: nothing is rounded
 
 
+def test_a_loss_driven_step_gets_the_unscaled_loss():
+    params, optimizer, closure = problem(fusedopt.AdaLo, kappa=1e-3)
+    twins, reference, loss_of = problem(fusedopt.AdaLo, kappa=1e-3)
+    for _ in range(3):
+        fusedopt.scaled_step(optimizer, torch.amp.GradScaler("cpu"), closure)
+        expected = loss_of()
+        expected.backward()
+        reference.step(loss=expected)
+    assert optimizer.param_groups[0]["loss_ema"] == reference.param_groups[0]["loss_ema"] > 0
+    assert_same_bits(params, twins)
+
+
 def test_clipping_sees_the_gradients_without_the_scale():
     params, optimizer, closure = problem(fusedopt.SGD, max_grad_norm=0.5)
     before = torch.cat([p.detach().flatten() for p in params])

@@ -167,3 +167,192 @@ def test_diffgrad_halves_the_step_of_an_unchanged_gradient(backend):
             optimizer.step()
         moved.append(p.detach() - before)
     torch.testing.assert_close(2 * moved[1], moved[0], rtol=1e-12, atol=0)
+
+
+# --- rules that measure whole tensors ---
+
+
+def test_lamb_without_its_ratio_is_adam_with_decay_in_the_update(backend):
+    """The ratio is 1 where no norm is allowed but that of the update: here, where bounds and clipping make it 1."""
+    options = dict(weight_decay=0.1, eps=1e-8, max_grad_norm=None, lr=1e-3)
+    lamb = displacement(fusedopt.LAMB, phi_bounds=(1e9, 1e9), trust_clip=True, **options)
+    torch.testing.assert_close(lamb, displacement(fusedopt.AdamW, weight_decay=0.1, lr=1e-3), rtol=1e-12, atol=1e-15)
+
+
+def test_lamb_of_undecayed_groups_is_adam(backend):
+    options = dict(weight_decay=0.0, max_grad_norm=None)
+    assert torch.equal(displacement(fusedopt.LAMB, **options), displacement(fusedopt.Adam, eps=1e-6))
+    moved = displacement(fusedopt.LAMB, steps=1, adapt="always", **options)
+    (p,) = parameters(((50,),), torch.float64)
+    torch.testing.assert_close(moved.norm(), 1e-3 * p.detach().norm(), rtol=1e-12, atol=0)
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e3, 2.0**60])
+def test_lamb_does_not_see_the_scale_of_gradients(backend, scale):
+    options = dict(eps=0.0, max_grad_norm=None)
+    torch.testing.assert_close(
+        displacement(fusedopt.LAMB, scale, **options), displacement(fusedopt.LAMB, **options), rtol=1e-12, atol=1e-15
+    )
+
+
+def test_lamb_clips_by_default(backend):
+    clipped = displacement(fusedopt.LAMB, 1e3)
+    torch.testing.assert_close(clipped, displacement(fusedopt.LAMB, 1e5), rtol=1e-6, atol=0)
+    assert not torch.equal(clipped, displacement(fusedopt.LAMB, 1e3, max_grad_norm=None))
+
+
+@pytest.mark.parametrize("adapt", ["if_wd", "always"])
+def test_lamb_moves_tensors_of_zeros(backend, adapt):
+    """Their norm is none to go by, so that the ratio is 1."""
+    p = torch.zeros(7, requires_grad=True)
+    p.grad = torch.linspace(-3, 3, 7)
+    fusedopt.LAMB([p], eps=0.0, weight_decay=0.1, adapt=adapt, max_grad_norm=None).step()
+    torch.testing.assert_close(p.detach()[[0, 6]], torch.tensor([1e-3, -1e-3]))
+    assert bool(p.detach()[3].isnan())  # 0 / 0, as eps is 0
+
+
+def test_novograd_does_not_see_the_scale_of_gradients(backend):
+    expected = displacement(fusedopt.NovoGrad, eps=0.0)
+    torch.testing.assert_close(displacement(fusedopt.NovoGrad, 2.0**60, eps=0.0), expected, rtol=1e-12, atol=0)
+    once = displacement(fusedopt.NovoGrad, steps=1, eps=0.0)
+    torch.testing.assert_close(once.norm().item(), 1e-3, rtol=1e-12, atol=0)  # v begins as the squared norm itself
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_nsgda_moves_every_tensor_by_lr(backend, momentum):
+    params = parameters(((50,), (3, 4), ()), torch.float64)
+    optimizer = fusedopt.NSGDA(params, lr=0.1, momentum=momentum, eps=0.0, weight_decay=0.0)
+    for seed in range(4):
+        before = [p.detach().clone() for p in params]
+        train(optimizer, params, 1, start=seed)
+        for p, q in zip(params, before, strict=True):
+            assert (p.detach() - q).norm().item() == pytest.approx(0.1, rel=1e-12)
+
+
+ZERO_NORMS = [fusedopt.AdamNorm, fusedopt.AdaBeliefNorm, fusedopt.DiffGradNorm, fusedopt.RAdamNorm, fusedopt.NSGDA]
+ZERO_NORMS += [fusedopt.NovoGrad, fusedopt.LAMB, fusedopt.AMSGD, fusedopt.AMAdamW]
+
+
+@pytest.mark.parametrize("cls", ZERO_NORMS)
+@pytest.mark.parametrize("first", [0, 3])
+def test_gradients_of_zero_stay_zero(backend, cls, first):
+    """Where norms and distances are none, in the first steps or later ones."""
+    (p,) = parameters(((5, 4),))
+    optimizer = cls([p], weight_decay=0.0)
+    train(optimizer, [p], first)
+    before = p.detach().clone()
+    for _ in range(3):
+        p.grad = torch.zeros_like(p)
+        optimizer.step()
+    assert bool(torch.isfinite(p).all())
+    assert torch.equal(p.detach(), before) == (first == 0)
+    train(optimizer, [p], 2)
+    assert bool(torch.isfinite(p).all())
+
+
+def test_adanorm_lengthens_short_gradients_only(backend):
+    """As long as norms grow, AdamNorm is Adam; a gradient that is a thousand times shorter enters m at the average."""
+    growing = [
+        displacement(cls, steps=3, betas=(0.9, 0.9), eps=0.0)
+        for cls in (fusedopt.Adam, fusedopt.AdamNorm)
+    ]  # fmt: skip
+    torch.testing.assert_close(growing[1], growing[0], rtol=1e-12, atol=1e-15)
+    (p,) = parameters(((50,),), torch.float64)
+    optimizer = fusedopt.AdamNorm([p], gamma=0.5, betas=(0.0, 0.999))
+    g = torch.linspace(1, 2, 50, dtype=torch.float64)
+    for size in (1.0, 1e-3):
+        p.grad = size * g
+        optimizer.step()
+    average = (0.25 + 0.5e-3) * g.norm()
+    record = optimizer.state[p]
+    torch.testing.assert_close(record["exp_grad_norm"], average, rtol=1e-12, atol=0)
+    torch.testing.assert_close(record["exp_avg"], g / g.norm() * average, rtol=1e-12, atol=0)
+
+
+def test_adaptive_memory_of_none_is_gradient_descent(backend):
+    found = displacement(fusedopt.AMSGD, momentum=0.0, memory=0.0, lr=0.1)
+    assert torch.equal(found, displacement(fusedopt.SGD, lr=0.1))
+
+
+def test_adaptive_memory_stops_at_its_bound(backend):
+    """Gradients that go on in one direction ask for all of the memory there is."""
+    g, (p,) = torch.linspace(1, 2, 9, dtype=torch.float64), parameters(((9,),), torch.float64)
+    optimizer = fusedopt.AMSGD([p], momentum=0.5, memory=0.0)
+    for size in (1.0, 3.0):
+        p.grad = size * g
+        optimizer.step()
+    torch.testing.assert_close(optimizer.state[p]["direction"], 2 * g, rtol=1e-12, atol=0)  # 0.5 g + 0.5 (3 g)
+
+
+def test_adaptive_memory_without_old_direction_is_adamw_without_momentum(backend):
+    options = dict(eps=1e-3, weight_decay=0.1, lr=0.1)
+    found = displacement(fusedopt.AMAdamW, betas=(0.0, 0.9), memory=0.0, **options)
+    expected = displacement(fusedopt.AdamW, betas=(0.0, 0.9), **options)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_adaptive_memory_passes_through_a_step_size_of_zero(backend):
+    """As warm-up begins with one; the next step has no step size before it to compare with."""
+    (p,) = parameters(((5, 4),))
+    optimizer = fusedopt.AMAdamW([p])
+    for seed, lr in enumerate((0.0, 0.1, 0.0, 0.1, torch.tensor(0.1), 0.1)):
+        optimizer.param_groups[0]["lr"] = lr
+        before = p.detach().clone()
+        train(optimizer, [p], 1, start=seed)
+        assert float(optimizer.param_groups[0]["previous_lr"]) == pytest.approx(float(lr))
+        assert bool(torch.isfinite(p).all())
+        assert torch.equal(p.detach(), before) == (lr == 0.0)
+
+
+# --- AdaLo follows a loss ---
+
+
+def test_adalo_takes_a_loss_or_a_closure(backend):
+    losses, results = [3.0, 0.5, 8.0], []
+    for form in ("number", "tensor", "closure"):
+        params = parameters()
+        optimizer = fusedopt.AdaLo(params, kappa=1e-3, betas=(0.9, 0.5))
+        for seed, loss in enumerate(losses):
+            set_gradients(params, seed)
+            given = loss if form == "number" else torch.tensor([loss], requires_grad=True)
+            returned = optimizer.step(lambda given=given: given) if form == "closure" else optimizer.step(loss=given)
+            assert returned is given
+        results.append((params, optimizer.param_groups[0]["loss_ema"]))
+    assert results[0][1] == pytest.approx(0.5 / 10 + 0.25 / 2.5 + 0.125 / 5, rel=1e-15)
+    assert results[0][1] == results[1][1] == results[2][1]
+    assert_same_bits(results[1][0], results[0][0])
+    assert_same_bits(results[2][0], results[0][0])
+
+
+@pytest.mark.parametrize("mode", ["adversarial", "compliant"])
+def test_adalo_without_a_loss_goes_on_with_its_average(backend, mode):
+    (p,) = parameters(((6,),), torch.float64)
+    optimizer = fusedopt.AdaLo([p], betas=(0.0, 0.5), kappa=0.5, weight_decay=0.0, mode=mode)
+    for loss, e in ((None, 0.0), (2.0, 0.125), (None, 0.125)):
+        before, p.grad = p.detach().clone(), torch.ones_like(p)
+        optimizer.step(loss=loss)
+        size = max(e if mode == "adversarial" else 1 - e, 0.5e-8) / 0.5
+        torch.testing.assert_close(before - p.detach(), size * p.grad, rtol=1e-7, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"loss": torch.ones(3)}, r"the loss has shape \(3,\); pass one number, such as its mean"),
+        ({"loss": -1.0}, r"the loss is -1\.0; it must be above -1: add a constant"),
+        ({"loss": torch.tensor(float("nan"))}, "the loss is nan; it must be above -1"),
+        ({"loss": 1.0, "closure": lambda: 2.0}, "takes a closure or a loss, not both"),
+    ],
+)
+def test_a_refused_loss_changes_nothing(backend, arguments, message):
+    params = parameters()
+    optimizer = fusedopt.AdaLo(params)
+    set_gradients(params, 0)
+    with pytest.raises(ValueError, match=message):
+        optimizer.step(**arguments)
+    assert_same_bits(params, parameters())
+    params[1].grad = torch.ones(5).to_sparse()
+    with pytest.raises(RuntimeError, match="sparse"):
+        optimizer.step(loss=1.0)
+    assert optimizer.param_groups[0]["loss_ema"] == 0.0
+    assert not optimizer.state
