@@ -127,7 +127,7 @@ class Optimizer(torch.optim.Optimizer):
         raise NotImplementedError
 
     def matrix(self, group, p):
-        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`: in rows if it adds up, which threads can share."""
+        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`; in rows where it adds up, for threads to share."""
         return flatten(p) if p.dim() > 1 and self.rule(group, p).sees_matrices else one_row(p)
 
     def scalars(self, group, t):

@@ -4,7 +4,6 @@ import math
 from typing import Unpack
 
 from ..math import maximum, mean, row_mean, sqrt
-from ..matrix import flatten, one_row
 from ..optimizer import Optimizer, Options
 from ..rule import Rule, averaged
 from ..validation import check_non_negative
@@ -92,9 +91,6 @@ class Amos(Optimizer):
             )
         rules = RULES[group["reduction"] if p.dim() > 1 else "tensor"]
         return rules[group["momentum"] > 0]
-
-    def matrix(self, group, p):
-        return flatten(p) if p.dim() > 1 else one_row(p)
 
     def constants(self, group, p):
         fan_in = math.prod(p.shape[1:]) if p.dim() > 1 else 8  # sqrt(2 / 8) = 0.5
