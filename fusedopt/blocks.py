@@ -202,7 +202,7 @@ def _varied(rule, division, nesterov, suffix):
             changed["lead"] = leading
         return rule.update(g, p, *values, **changed)
 
-    return composed(update, rule, suffix, (*rule.state_parameters, *rule.scalars, *own), rule.states)
+    return composed(update, rule, suffix, (*rule.state_parameters, *rule.scalars, *own), rule.states, module=__name__)
 
 
 @functools.cache
@@ -231,7 +231,7 @@ def assembled(rule, names, lazy_state=False):
 
     kinds = {key: kind for part in (rule, *blocks) for key, kind in part.states.items()}
     suffix = "_".join(("with", *names, *(["state"] if lazy_state else [])))
-    return composed(update, rule, suffix, (*states, *scalars), kinds, whole=True)
+    return composed(update, rule, suffix, (*states, *scalars), kinds, True, __name__)
 
 
 def _apply(blocks, target, known):

@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 
-from .blocks import cpr, decay_form, is_structural
+from .blocks import cpr, decay_form
 
 DECAYS = ("l2", "decoupled", "fully_decoupled", "corrected", "cautious", "cpr", "amos")
 CPR_BOUNDS = ("inflection_point", "warm_start", "uniform", "dependent")
@@ -86,6 +86,7 @@ ASKS = {
     "ema": lambda group: group["ema"] is not None,
     "decay='l2'": lambda group: group["decay"] == "l2",
     "decay": lambda group: group["decay"] is not None,
+    "decoupled_weight_decay": lambda group: group["decoupled_weight_decay"],
     "decay='cpr'": lambda group: group["decay"] == "cpr",
     "coupled weight_decay": lambda group: decay_form(group) == "l2" and group["weight_decay"] != 0,
     "weight_decay": lambda group: group["weight_decay"] != 0,
@@ -102,6 +103,7 @@ CONTRADICTIONS = [
     ("softplus", "atan2", "a direction has one denominator"),
     ("softplus", "eps_inside_root", "softplus needs no eps"),
     ("atan2", "eps_inside_root", "atan2 needs no eps"),
+    ("decay='l2'", "decoupled_weight_decay", "one adds the decay to the gradient, the other to the step"),
     ("decay='cpr'", "weight_decay", "the multiplier takes the place of a decay; set weight_decay=0"),
     ("lazy", "decay='cpr'", "the length of a parameter counts the rows that stay, too"),
     *(
@@ -129,14 +131,14 @@ def check(cls, group):
         value = group[option]
         if value is not None and value is not False and not is_valid(value):
             raise ValueError(f"Invalid {option}: {value!r}; it must be {what}")
-    if not is_structural(group) and group["decay"] is None and group["trust_bounds"] is None:
-        return
     for one, other, reason in CONTRADICTIONS:
         if ASKS[one](group) and ASKS[other](group):
             raise ValueError(f"{cls.__name__}: {one} contradicts {other}: {reason}; leave one of them out")
     for option, needed in NEEDS:
         if ASKS[option](group) and not ASKS[needed](group):
             raise ValueError(f"{cls.__name__}: {option} without {needed} does nothing; leave it out")
+    if cls.own_decay and group["decay"] is not None:
+        raise ValueError(f"{cls.__name__} has a decay of its own; leave decay={group['decay']!r} out")
     _check_eps(cls, group)
     for one, other, reason in POINTLESS:
         if ASKS[one](group) and ASKS[other](group):

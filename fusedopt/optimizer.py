@@ -107,6 +107,7 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     counts_steps = True
+    own_decay = False  # whether weight_decay acts in a way of the rule's own
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
     spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for
@@ -127,7 +128,7 @@ class Optimizer(torch.optim.Optimizer):
         raise NotImplementedError
 
     def matrix(self, group, p):
-        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`; in rows where it adds up, for threads to share."""
+        """How the rule sees ``p`` (:class:`~fusedopt.matrix.Matrix`); in rows where it adds up, for threads to share."""
         return flatten(p) if p.dim() > 1 and self.rule(group, p).sees_matrices else one_row(p)
 
     def scalars(self, group, t):
@@ -160,6 +161,10 @@ class Optimizer(torch.optim.Optimizer):
         if not blocks.is_structural(group):
             return self._stored(group, p, rule, shape)
         rule, shape = self._stored(group, p, blocks.varied(rule, group), shape)
+        if group["lazy"] == "all" and rule.sees_matrices:
+            raise ValueError(
+                f"lazy='all' does not fit the rule {rule.name!r}, whose state is shared by rows; use 'param'"
+            )
         names = blocks.chosen(group, p)
         return blocks.assembled(rule, names, group["lazy"] == "all"), blocks.matrix(names, shape, p, rule.sees_matrices)
 

@@ -84,10 +84,13 @@ def takes(rule, keyword):
     return keyword in inspect.signature(rule.update).parameters
 
 
-def composed(update, like, suffix, parameters, states, whole=False):
-    """A rule whose ``update`` was built from that of ``like``; ``parameters`` names its arguments after g and p."""
+def composed(update, like, suffix, parameters, states, whole=False, module=None):
+    """A rule whose ``update`` was built from that of ``like``; ``parameters`` names its arguments after g and p.
+
+    Its C++ text stands with that of ``like``, unless ``module`` says otherwise.
+    """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    update.__name__, update.__module__ = f"{like.name}_{suffix}", like.update.__module__
+    update.__name__, update.__module__ = f"{like.name}_{suffix}", module or like.update.__module__
     update.__signature__ = inspect.Signature([inspect.Parameter(x, kind) for x in ("g", "p", *parameters)])
     return Rule(update, states, whole)
 

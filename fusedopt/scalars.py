@@ -23,7 +23,7 @@ def _number(value) -> Any:
 
 def numbers(optimizer, group):
     """The group's hyper-parameters, tensors among them as floats."""
-    values = {key: group[key] for key in optimizer.defaults}
+    values = {key: group[key] for key in (*optimizer.defaults, *(group.keys() & {"initial_lr"}))}
     return {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
 
 

@@ -44,19 +44,21 @@ def refusal(rule):
     return _refused.get(rule)
 
 
-def load(rules):
-    """Compiles rules into one library, unless the cache has it, and loads that. Raises Unavailable, saying why."""
+def load(rules, options=()):
+    """Compiles rules into one library, unless the cache has it, and loads that. Raises Unavailable, saying why.
+
+    ``options`` follow those that the installed kernels were compiled with.
+    """
     from .. import emit
 
     texts = {rule: emit.rule_text(rule) for rule in rules}
     names = {rule: f"{rule.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}" for rule, text in texts.items()}
     header = emit.rules_header({names[rule]: rule for rule in rules})
-    native._C.load(str(_library(header)))
+    native._C.load(str(_library(header, [*_compiler(), *_flags(), *options])))
     _loaded.update(names)
 
 
-def _library(header):
-    command = [*_compiler(), *_flags()]
+def _library(header, command):
     key = hashlib.sha256("\0".join([header, _sources_digest(), *command]).encode()).hexdigest()[:24]
     library = _cache() / f"{key}.so"
     if not library.exists():

@@ -75,6 +75,8 @@ class AMAdamW(Optimizer):
     the new direction towards the old one.
     """
 
+    own_decay = True
+
     def __init__(
         self,
         params,

@@ -38,6 +38,8 @@ class Amos(Optimizer):
     ``sqrt(2 / fan_in)`` in all others. ``lr`` is best near one over the root of the number of batches in an epoch.
     """
 
+    own_decay = True
+
     def __init__(
         self,
         params,

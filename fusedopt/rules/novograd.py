@@ -37,6 +37,8 @@ class NovoGrad(Optimizer):
     that the momentum began with; both are off in the authors' code.
     """
 
+    own_decay = True
+
     def __init__(
         self,
         params,
