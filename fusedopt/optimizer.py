@@ -138,6 +138,13 @@ class Optimizer(torch.optim.Optimizer):
         """Scalars that depend on the parameter but not on the step."""
         return {}
 
+    def measured(self, engines, tables, coefficient):
+        """Scalars that depend on all gradients of the step, by name, as 0-dim tensors; they replace ``scalars``' own.
+
+        ``tables`` and ``coefficient`` are what ``engines`` will be run with.
+        """
+        return {}
+
     def initial(self, group):
         """What new states are filled with, by name, where that is not zero."""
         return {}

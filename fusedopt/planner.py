@@ -15,7 +15,7 @@ from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
 from .matrix import Matrix
 from .rule import Rule
-from .scalars import gradient_coefficient, scalar_table, sizes
+from .scalars import gradient_coefficient, scalar_table, sizes, with_measured
 from .state import RESIDUAL, arithmetic, needs_step, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
 from .validation import check_gradient, check_options, check_parameter, check_state, check_weight_format, labelled
@@ -66,6 +66,11 @@ class Entry:
         staged = self.staged or Staged([], self.param, self.sides[0], self.grad, self.states)
         staged.decode([self.stored(i, int(self.steps) + 1) for i in range(len(self.codecs))])
         self.staged, self.codecs = staged, [None] * len(self.codecs)
+
+    def value(self, i):
+        """The parameter (0) or a state, decoded."""
+        stored = self.stored(i, 0)
+        return stored.read() if stored else (self.param, *self.states)[i]
 
     def stored(self, i, t):
         """The parameter (0) or a state at step ``t``, or None if it is stored as plain numbers."""
@@ -134,6 +139,8 @@ class Program:
         engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
         coefficient = gradient_coefficient(optimizer.param_groups, engines, scale)
+        measured = optimizer.measured(engines, tables, coefficient)
+        tables = [with_measured(table, engine.bucket, measured) for table, engine in zip(tables, engines, strict=True)]
         if self.roster is None:
             self._commit(optimizer, engines)
         watched = any(group["telemetry"] for group in optimizer.param_groups)

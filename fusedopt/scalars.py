@@ -103,6 +103,15 @@ def _on(value, device):
     return torch.full((), value, dtype=torch.float64, device=device)  # a fill, not a copy: allowed while capturing
 
 
+def with_measured(table, bucket, measured):
+    """``table`` with these numbers in all its rows: on their device, so that nothing waits for it."""
+    known = {name: value for name, value in measured.items() if name in bucket.rule.scalars}
+    table = table.to(bucket.device) if known else table
+    for name, value in known.items():
+        table[:, len(HEADER) + bucket.rule.scalars.index(name)] = value.to(bucket.device)
+    return table
+
+
 def gradient_coefficient(groups, engines, scale):
     """What every gradient is multiplied by, as a 0-dim float64 tensor: ``scale``, then clipped; None for one.
 

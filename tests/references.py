@@ -372,16 +372,26 @@ class ReferenceAdaLo(Reference):
 
 
 class ReferenceAMSGD(Reference):
-    """arXiv:2510.04988, AM-MSGD with a weight for every tensor."""
+    """arXiv:2510.04988, AM-MSGD."""
 
-    options: ClassVar = dict(lr=1e-3, momentum=0.9, memory=0.1)
+    options: ClassVar = dict(lr=1e-3, momentum=0.9, memory=0.1, per_tensor=False)
+
+    def step(self):
+        (group,) = self.param_groups
+        sign, decay = -1 if group["maximize"] else 1, group["weight_decay"]
+        gradients = [(sign * p.grad + decay * p.detach(), self.state[p]) for p in group["params"]]
+        self.beta = self.weight([(g, state.get("d", g)) for g, state in gradients], group)
+        super().step()
+
+    def weight(self, pairs, group):
+        memory = group["memory"]
+        spread = sum(((d - g) ** 2).sum().item() for g, d in pairs)
+        gain = sum(((1 + memory) * g * d - (d - g) * (g + memory * d)).sum().item() for g, d in pairs)
+        return min(max(gain / spread, 0.0), group["momentum"]) if spread > 0 else 0.0
 
     def direction(self, g, p, t, state, group):
         memory, d = group["memory"], state.get("d", g)
-        away = d - g
-        spread = (away * away).sum()
-        beta = ((1 + memory) * (g * d).sum() - (away * (g + memory * d)).sum()) / spread if spread > 0 else 0 * spread
-        beta = beta.clamp(0, group["momentum"])
+        beta = self.weight([(g, d)], group) if group["per_tensor"] else self.beta
         state["d"] = ((beta + memory) * d + (1 - beta) * g) / (1 + memory)
         return state["d"]
 
@@ -567,6 +577,10 @@ class ClippedLAMB(Clipped, ReferenceLAMB):
     pass
 
 
+class ClippedAMSGD(Clipped, ReferenceAMSGD):
+    pass
+
+
 CASES = [
     Case(fusedopt.Adam),
     Case(fusedopt.Adam, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1)),
@@ -748,6 +762,13 @@ CASES = [
     ),
     Case(fusedopt.AMSGD, {}, ReferenceAMSGD),
     Case(fusedopt.AMSGD, dict(lr=0.1, momentum=0.5, memory=0.5, weight_decay=0.1, maximize=True), ReferenceAMSGD),
+    Case(fusedopt.AMSGD, dict(lr=0.1, weight_decay=0.1, max_grad_norm=0.5), ClippedAMSGD),
+    Case(fusedopt.AMSGD, dict(per_tensor=True, lr=0.1), ReferenceAMSGD),
+    Case(
+        fusedopt.AMSGD,
+        dict(per_tensor=True, momentum=0.5, memory=0.5, weight_decay=0.1, maximize=True),
+        ReferenceAMSGD,
+    ),
     Case(fusedopt.AMAdamW, {}, ReferenceAMAdamW),
     Case(
         fusedopt.AMAdamW,

@@ -197,6 +197,7 @@ REFUSED_HERE = [
     ),
     *((name, {"momentum": 1.0}, ValueError, "Invalid momentum: 1.0; it must be in") for name in ("NSGDA", "AMSGD")),
     *((name, {"memory": -1}, ValueError, "Invalid memory: -1") for name in ("AMSGD", "AMAdamW")),
+    ("AMSGD", {"state_format": "nnmf"}, ValueError, "AMSGD with state_format='nnmf' needs per_tensor=True"),
     ("AdamNorm", {"gamma": 1.0}, ValueError, "Invalid gamma: 1.0; it must be in"),
     ("AdaLo", {"kappa": 0}, ValueError, "Invalid kappa: 0; it must be positive"),
     ("AdaLo", {"mode": "bold"}, ValueError, "Invalid mode: 'bold'; choose from adversarial, compliant"),
