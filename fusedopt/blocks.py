@@ -81,7 +81,7 @@ BLOCKS = {
     **_each(m.clip_value, m.agc, m.soft_clip, m.centralize, m.l2),
     **_each(m.normalize, m.normalize_rows, m.normalize_layer),
     **_each(m.rms_clip, m.cautious, m.cautious_factor, m.trust_ratio, m.trust_ratio_rows),
-    **_each(m.decoupled, m.cautious_decay, m.lazy, m.lazy_elements),
+    **_each(m.decoupled, m.stable_decay, m.cautious_decay, m.lazy, m.lazy_elements),
     "cpr_uniform": Block(m.cpr_uniform, _MULTIPLIER),
     "cpr_dependent": Block(m.cpr_dependent, _BOUND),
     "cpr_warm_start": Block(m.cpr_warm_start, _BOUND),
@@ -105,7 +105,7 @@ def decay_form(group):
 def is_structural(group):
     """Whether any option asks for another text than the rule's own."""
     return (
-        group["decay"] in ("cautious", "cpr")
+        group["decay"] in ("cautious", "stable", "cpr")
         or not isinstance(group["cautious"], bool)
         or any(group[option] is not idle for option, idle in STRUCTURAL.items())
     )
@@ -126,7 +126,8 @@ def chosen(group, p):
         "cautious": cautious is True,
         "cautious_factor": not isinstance(cautious, bool),
         {"row": "trust_ratio_rows"}.get(group["trust_ratio"], "trust_ratio"): group["trust_ratio"],
-        "decoupled": form not in ("l2", "cautious", "cpr") and decays,
+        "decoupled": form not in ("l2", "cautious", "stable", "cpr") and decays,
+        "stable_decay": form == "stable" and decays,
         "cautious_decay": form == "cautious" and decays,
         f"cpr_{cpr(group)[0]}": form == "cpr" and p.dim() > 1,
         lazy: group["lazy"] is not None,
@@ -162,6 +163,7 @@ def scalars(group, t):
         "softplus_slope": group["softplus"],
         **dict(zip(("atan2_range", "atan2_slope"), group["atan2"] or (None, None), strict=True)),
         **dict(zip(("trust_least", "trust_most"), group["trust_bounds"] or (0.0, math.inf), strict=True)),
+        "stability": 0.0,  # until it is measured
         "cautious_factor": 0.0 if group["cautious"] == "rescaled" else group["cautious"],
         "cpr_kappa": kappa,
         "begins": t == 1,

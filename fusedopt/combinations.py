@@ -6,7 +6,7 @@ import warnings
 
 from .blocks import cpr, decay_form
 
-DECAYS = ("l2", "decoupled", "fully_decoupled", "corrected", "cautious", "cpr", "amos")
+DECAYS = ("l2", "decoupled", "fully_decoupled", "corrected", "stable", "cautious", "cpr", "amos")
 CPR_BOUNDS = ("inflection_point", "warm_start", "uniform", "dependent")
 
 
@@ -87,6 +87,7 @@ ASKS = {
     "decay='l2'": lambda group: group["decay"] == "l2",
     "decay": lambda group: group["decay"] is not None,
     "decoupled_weight_decay": lambda group: group["decoupled_weight_decay"],
+    "decay='stable'": lambda group: group["decay"] == "stable",
     "decay='cpr'": lambda group: group["decay"] == "cpr",
     "coupled weight_decay": lambda group: decay_form(group) == "l2" and group["weight_decay"] != 0,
     "weight_decay": lambda group: group["weight_decay"] != 0,
@@ -105,6 +106,10 @@ CONTRADICTIONS = [
     ("atan2", "eps_inside_root", "atan2 needs no eps"),
     ("decay='l2'", "decoupled_weight_decay", "one adds the decay to the gradient, the other to the step"),
     ("decay='cpr'", "weight_decay", "the multiplier takes the place of a decay; set weight_decay=0"),
+    *(
+        ("decay='stable'", other, "it takes the second moment's mean from the raw gradients")
+        for other in ("clip_value", "agc", "soft_clip", "centralize", "normalize", "lazy='all'")
+    ),
     ("lazy", "decay='cpr'", "the length of a parameter counts the rows that stay, too"),
     *(
         ("lazy='all'", other, "it takes sums over rows that are to be left alone")

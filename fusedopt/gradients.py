@@ -23,6 +23,8 @@ def taken(optimizer):
     for _, p, label in labelled(optimizer.param_groups):
         if p.grad is not None:
             check_gradient(optimizer, p, label)
+            if p.grad.layout != torch.strided:
+                raise RuntimeError(f"accumulate and fractional need dense gradients, but that of {label} is sparse")
     before = {p: p.grad for group in optimizer.param_groups for p in group["params"]}
     try:
         scale = _summed(optimizer)

@@ -85,6 +85,11 @@ def decoupled(step, p, decay):
     return step + decay * p
 
 
+def stable_decay(step, p, decay, stability):
+    """Decoupled decay over the root of the second moment's mean (:mod:`fusedopt.stable`)."""
+    return step + decay * stability * p
+
+
 def cautious_decay(step, u, p, decay):
     """Decays only what the direction shrinks, or leaves. Chen et al. 2025, arXiv:2510.12402, Algorithm 1."""
     return step + select(u * p < 0, 0, decay * p)

@@ -1,5 +1,6 @@
 """The base class of all optimizers: hyper-parameters, state and checkpoints. The maths lives in ``rules/``."""
 
+import contextlib
 from typing import ClassVar, TypedDict
 
 import torch
@@ -7,6 +8,7 @@ import torch
 from . import blocks, combinations, gradients, nnmf, state
 from .matrix import flatten, one_row, square
 from .planner import Member, Program
+from .stable import has_moment, stability
 from .telemetry import Telemetry
 from .validation import (
     check_loaded,
@@ -128,7 +130,7 @@ class Optimizer(torch.optim.Optimizer):
         raise NotImplementedError
 
     def matrix(self, group, p):
-        """How the rule sees ``p`` (:class:`~fusedopt.matrix.Matrix`); in rows where it adds up, for threads to share."""
+        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`; in rows, for threads to share, if it adds up."""
         return flatten(p) if p.dim() > 1 and self.rule(group, p).sees_matrices else one_row(p)
 
     def scalars(self, group, t):
@@ -143,7 +145,8 @@ class Optimizer(torch.optim.Optimizer):
 
         ``tables`` and ``coefficient`` are what ``engines`` will be run with.
         """
-        return {}
+        uses = any("stability" in engine.bucket.rule.scalars for engine in engines)
+        return {"stability": stability(engines, tables, coefficient)} if uses else {}
 
     def initial(self, group):
         """What new states are filled with, by name, where that is not zero."""
@@ -171,6 +174,10 @@ class Optimizer(torch.optim.Optimizer):
         if group["lazy"] == "all" and rule.sees_matrices:
             raise ValueError(
                 f"lazy='all' does not fit the rule {rule.name!r}, whose state is shared by rows; use 'param'"
+            )
+        if group["decay"] == "stable" and not has_moment(rule):
+            raise ValueError(
+                f"decay='stable' does not fit the rule {rule.name!r}, which has no second moment as Adam's"
             )
         names = blocks.chosen(group, p)
         return blocks.assembled(rule, names, group["lazy"] == "all"), blocks.matrix(names, shape, p, rule.sees_matrices)
@@ -239,6 +246,21 @@ class Optimizer(torch.optim.Optimizer):
             self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[added], p, label)
         self._program = None
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """Inside the ``with`` block, parameters that have an ``ema`` are their averages, for evaluation."""
+        averages = {p: record["ema"] for p, record in self.state.items() if "ema" in record}
+        with torch.no_grad():
+            weights = {p: p.clone() for p in averages}
+            for p, average in averages.items():
+                p.copy_(average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for p, weight in weights.items():
+                    p.copy_(weight)
 
     def __repr__(self):
         """As torch's, without the options that are idle."""

@@ -13,12 +13,20 @@ from . import backends
 from .backends import native
 from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
-from .matrix import Matrix
+from .matrix import Matrix, one_row
 from .rule import Rule
 from .scalars import gradient_coefficient, scalar_table, sizes, with_measured
 from .state import RESIDUAL, arithmetic, needs_step, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
-from .validation import check_gradient, check_options, check_parameter, check_state, check_weight_format, labelled
+from .validation import (
+    check_gradient,
+    check_options,
+    check_parameter,
+    check_sparse,
+    check_state,
+    check_weight_format,
+    labelled,
+)
 
 
 @dataclass
@@ -185,6 +193,8 @@ class Member:
         check_options(optimizer.param_groups[self.group])
         check_parameter(optimizer, self.param, self.label)
         check_gradient(optimizer, self.param, self.label)
+        if self.param.grad.layout == torch.sparse_coo:
+            check_sparse(optimizer, self)
         if self.param in optimizer.state:
             check_state(optimizer, self, optimizer.state[self.param])
 
@@ -222,6 +232,9 @@ def _entry(optimizer, member):
     codecs = [weight, *(state_codec(record, name, kind, group) for name, kind in rule.states.items())]
     elements = [state for name, state in states.items() if state.shape == p.shape and rule.shapes[name] == "element"]
     residual = record[RESIDUAL] if weight and weight.side else None
+    if p.grad.layout == torch.sparse_coo:
+        staged = Staged.of_rows(p, p.grad, list(states.values()))
+        return Entry(p, record, tuple(rule.states), codecs, one_row(staged.param), steps, member.seed, staged)
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
     entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)

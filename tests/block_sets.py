@@ -35,6 +35,7 @@ OPTIONS = [
     {"decay": "corrected", "weight_decay": 0.1},
     {"decay": "cautious", "weight_decay": 0.1},
     {"decay": "amos", "weight_decay": 0.1},
+    {"decay": "stable", "weight_decay": 0.1},
     {"decay": "cpr"},
     {"decay": "cpr", "cpr_bound": ("uniform", 3.0)},
     {"decay": "cpr", "cpr_bound": ("dependent", 0.9)},

@@ -1,5 +1,7 @@
 """Building blocks: every allowed pair equals eager, the identities that hold between them, and what is refused."""
 
+import math
+
 import block_sets
 import pytest
 import torch
@@ -183,6 +185,40 @@ def test_cpr_finds_where_growth_slows_down():
             optimizer.step()
             assert (float(optimizer.state[p]["kappa"]) >= 0) == (t > 650)
     assert float(optimizer.state[p]["kappa"]) == pytest.approx(4 * (1 + 0.01 * 650 + 0.001) ** 2, rel=1e-6)
+
+
+def test_stable_decay_is_over_the_mean_of_all_second_moments():
+    params, moment, decay = [P.clone(), P[0].clone()], [torch.zeros_like(P), torch.zeros_like(P[0])], 0.1
+    plain = [p.clone() for p in params]
+    optimizer = fusedopt.Adam(params, lr=0.01, weight_decay=decay, decay="stable", max_grad_norm=0.5)
+    base = fusedopt.Adam(plain, lr=0.01, max_grad_norm=0.5)
+    with fusedopt.use_backend("eager"):
+        for t in range(1, 4):
+            grads = [G.roll(t, 0), G[t]]
+            clip = min(1.0, 0.5 / (math.hypot(*(float(g.norm()) for g in grads)) + 1e-6))
+            moment = [0.999 * v + 0.001 * (clip * g) ** 2 for v, g in zip(moment, grads, strict=True)]
+            mean = sum(float(v.sum()) for v in moment) / sum(v.numel() for v in moment) / (1 - 0.999**t)
+            shrink = [0.01 * decay * p / mean**0.5 for p in params]
+            for p, q, g in zip(params, plain, grads, strict=True):
+                q.copy_(p)
+                p.grad = q.grad = g
+            optimizer.step()
+            base.step()
+            expected = [q - x for q, x in zip(plain, shrink, strict=True)]
+            torch.testing.assert_close(params, expected, rtol=1e-11, atol=1e-12)
+
+
+def test_averages_take_the_place_of_weights_for_a_while():
+    p = P.clone()
+    optimizer = fusedopt.SGD([p], lr=0.1, ema=0.9)
+    p.grad = G
+    with fusedopt.use_backend("eager"):
+        optimizer.step()
+    before = p.clone()
+    with optimizer.averaged():
+        assert torch.equal(p, optimizer.state[p]["ema"])
+        assert not torch.equal(p, before)
+    assert torch.equal(p, before)
 
 
 @pytest.mark.parametrize("lazy", ["param", "all"])
