@@ -50,6 +50,7 @@ from .rules.nadam import NAdam
 from .rules.novograd import NovoGrad
 from .rules.nsgda import NSGDA
 from .rules.radam import RAdam
+from .rules.ranger import Ranger
 from .rules.rmsprop import RMSprop
 from .rules.rprop import Rprop
 from .rules.sadam import SAdam
@@ -98,6 +99,7 @@ __all__ = [
     "RAdam",
     "RAdamNorm",
     "RMSprop",
+    "Ranger",
     "Rprop",
     "SAdam",
     "SGD8bit",

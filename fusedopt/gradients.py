@@ -33,8 +33,8 @@ def taken(optimizer):
     finally:
         for p, grad in before.items():
             _set_gradient(p, grad)
-    for record, history in histories:
-        record[HISTORY] = history
+    for p, history in histories:
+        optimizer.state[p][HISTORY] = history
     if scale is not None:
         _begin_window(optimizer)
 
@@ -98,9 +98,9 @@ def _filtered(optimizer):
     for group in optimizer.param_groups:
         for p in group["params"] if group["fractional"] is not None else ():
             if p.grad is not None:
-                grad, history = _fractional(optimizer.state[p].get(HISTORY), p, *group["fractional"])
+                grad, history = _fractional(optimizer.state.get(p, {}).get(HISTORY), p, *group["fractional"])
                 _set_gradient(p, grad)
-                histories.append((optimizer.state[p], history))
+                histories.append((p, history))
     return histories
 
 

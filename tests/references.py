@@ -419,6 +419,25 @@ class ReferenceAMAdamW(Reference):
         return state["d"] / scale
 
 
+class ReferenceRanger(torch.optim.RAdam):
+    """torch's RAdam on gradients without their means, its weights pulled back every sixth step."""
+
+    def __init__(self, params):
+        super().__init__(params, 1e-3, (0.95, 0.999), 1e-5, decoupled_weight_decay=True)
+        self.slow = [p.detach().clone() for p in self.param_groups[0]["params"]]
+
+    @torch.no_grad()
+    def step(self):
+        params = self.param_groups[0]["params"]
+        for p in (p for p in params if p.dim() > 1):
+            p.grad = p.grad - p.grad.mean(tuple(range(1, p.dim())), keepdim=True)
+        super().step()
+        self.steps = getattr(self, "steps", 0) + 1
+        for p, slow in zip(params, self.slow, strict=True):
+            if self.steps % 6 == 0:
+                p.copy_(slow.lerp_(p, 0.5))
+
+
 class ReferenceSM3(Reference):
     """arXiv:1901.11150, Algorithms SM3-I and SM3-II, over the rows and columns of (first dimension, all others)."""
 
@@ -675,6 +694,7 @@ CASES = [
     Case(fusedopt.Adamax),
     Case(fusedopt.Adamax, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
     Case(fusedopt.RAdam),
+    Case(fusedopt.Ranger, {}, ReferenceRanger),
     Case(fusedopt.RAdam, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
     Case(fusedopt.RAdam, dict(betas=(0.9, 0.5), decoupled_weight_decay=True, weight_decay=0.1)),
     Case(fusedopt.NAdam, {}, TorchNAdam),

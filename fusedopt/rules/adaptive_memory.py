@@ -4,6 +4,7 @@ from typing import Unpack
 
 import torch
 
+from ..blocks import is_structural
 from ..math import mean, select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
@@ -87,6 +88,10 @@ class AMSGD(Optimizer):
         if not 0.0 <= group["momentum"] < 1.0:
             raise ValueError(f"Invalid momentum: {group['momentum']}; it must be in [0, 1)")
         check_non_negative(group["memory"], "memory")
+        if is_structural(group) and not group["per_tensor"]:
+            raise ValueError(
+                "AMSGD's weight is of the raw gradients of all tensors; set per_tensor=True for this option"
+            )
         super()._check(group)
 
     def rule(self, group, p):
