@@ -49,11 +49,19 @@ class Options(TypedDict, total=False):
     every step is fused. ``capturable`` keeps step counts and scalars on the GPU, for CUDA graphs. ``differentiable``
     is refused.
 
-    Building blocks: ``decoupled_weight_decay`` shrinks the parameter by ``lr * weight_decay`` instead of adding
-    ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the
-    gradient.
-    ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
-    without writing them back.
+    Building blocks, in the order in which they act (docs/blocks.md): ``accumulate`` calls make one step, from the mean
+    of their gradients weighted by ``optimizer.micro_batch_weight``. ``fractional=(alpha, terms)`` adds the last
+    gradients. ``max_grad_norm`` clips by the global L2 norm as :func:`torch.nn.utils.clip_grad_norm_`, without writing
+    gradients back; ``clip_value`` every component; ``agc`` and ``soft_clip`` an output unit's gradient by the size of
+    its weights. ``centralize`` takes out a unit's mean. ``normalize`` sets the gradient's length, of the ``"tensor"``
+    or ``"row"`` to one, of the ``"layer"`` to the parameter's. ``nesterov_mix`` looks ahead in the numerator.
+    ``eps_inside_root``, ``softplus`` (its slope) and ``atan2`` (range, slope) are other denominators. ``rms_clip``
+    bounds the direction's root mean square. ``cautious`` drops what points against the gradient; ``"rescaled"``, or a
+    factor for what it would drop, rescales the rest. ``trust_ratio`` makes the direction as long as the ``"tensor"`` or
+    ``"row"``, by a factor within ``trust_bounds``. ``decoupled_weight_decay`` shrinks the parameter by ``lr *
+    weight_decay`` instead of adding ``weight_decay * p`` to the gradient; ``decay`` names these and other forms, and
+    ``cpr_bound`` how ``"cpr"`` finds its bound. ``lazy`` leaves rows without gradient, as ``"param"``, or with their
+    state, ``"all"``. ``lookahead=(k, alpha)`` keeps slow weights, ``ema`` (the share that is kept) an average.
 
     Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
     ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), ``"8bit_dynamic"`` (the

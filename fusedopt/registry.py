@@ -73,12 +73,13 @@ def create_optimizer(name: str, model_or_params, **options) -> torch.optim.Optim
 def parse(name: str) -> tuple[type[torch.optim.Optimizer], dict]:
     """The class that ``name`` stands for, and the options that its building blocks set."""
     words, known = name.lower().split("_"), classes()
-    position = next((i for i, word in enumerate(words) if word in known), None)
-    if position is None:
+    lengths = ((start, start + n) for n in range(len(words), 0, -1) for start in range(len(words) - n + 1))
+    span = next((span for span in lengths if "_".join(words[slice(*span)]) in known), None)
+    if span is None:
         raise _unknown(name)
-    cls = known[words[position]]
+    cls = known["_".join(words[slice(*span)])]
     options: dict = {}
-    for block in (*_blocks(words[:position], PREFIXES, name), *_blocks(words[position + 1 :], SUFFIXES, name)):
+    for block in (*_blocks(words[: span[0]], PREFIXES, name), *_blocks(words[span[1] :], SUFFIXES, name)):
         _add(options, block, name)
     if options and not issubclass(cls, Optimizer):
         option = next(iter(options))

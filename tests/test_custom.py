@@ -1,5 +1,8 @@
 """Rules of users: one decorator makes a class that every engine steps, or that says why one does not."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 from conftest import backend  # noqa: F401
@@ -56,6 +59,18 @@ def test_it_is_a_class_like_others(backend):  # noqa: F811
     optimizer.step()
     assert torch.equal(p.detach(), torch.full_like(p, 0.5))
     assert optimizer.state[p]["momentum_buffer"].dtype == torch.int8
+
+
+def test_the_example_of_the_docs_runs(monkeypatch):
+    monkeypatch.setenv("FUSEDOPT_BACKEND", "eager")
+    page = Path(__file__).parents[1] / "docs" / "own_rules.md"
+    names = {"__name__": "example"}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(code, names)
+    names["model"](torch.ones(8)).sum().backward()
+    names["optimizer"].step()
+    names["same"].step()
+    assert type(names["same"]) is names["lagging_adam"]
 
 
 def adam(g, p):

@@ -13,7 +13,7 @@ NAMES = [name for name, x in EXPORTS if isinstance(x, type) and issubclass(x, to
 
 def test_every_exported_class_is_listed_under_its_name():
     assert {"SGD", "AdamW", "SMMF", "LBFGS"} <= set(NAMES)
-    assert fusedopt.list_optimizers() == sorted(name.lower() for name in NAMES)
+    assert fusedopt.list_optimizers() == sorted({*map(str.lower, NAMES), *registry.CUSTOM})
     assert fusedopt.list_optimizers("adam*") == [x for x in fusedopt.list_optimizers() if x.startswith("adam")]
     assert {"adam", "adamw", "adamax"} <= set(fusedopt.list_optimizers("Adam*"))
     assert fusedopt.list_optimizers("nothing*") == []
