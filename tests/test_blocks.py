@@ -1,6 +1,8 @@
 """Building blocks: every allowed pair equals eager, the identities that hold between them, and what is refused."""
 
 import math
+import re
+from pathlib import Path
 
 import block_sets
 import pytest
@@ -10,6 +12,8 @@ from block_sets import OPTIONS, build, covering_sets, train
 import fusedopt
 from fusedopt import backends
 from fusedopt.backends import compiler
+from fusedopt.blocks import STRUCTURAL
+from fusedopt.combinations import DECAYS
 
 on_cpu = pytest.mark.skipif(bool(backends.unavailable("cpu")), reason=str(backends.unavailable("cpu")))
 
@@ -309,3 +313,10 @@ def test_pointless_pairs_warn(options):
 def test_too_many_states_are_refused():
     with pytest.raises(ValueError, match="7 states; engines carry at most 6"):
         fusedopt.Adam([P.clone()], decay="cpr", ema=0.9)
+
+
+def test_the_page_names_every_option():
+    page = (Path(__file__).parents[1] / "docs" / "blocks.md").read_text()
+    named = set(re.findall(r"`(\w+)=", page))
+    assert {*STRUCTURAL, "decay", "cautious", "max_grad_norm", "accumulate", "fractional", "trust_bounds"} <= named
+    assert all(f'decay="{form}"' in page for form in DECAYS)
