@@ -288,7 +288,9 @@ class ReferenceNovoGrad(Reference):
 
     def direction(self, g, p, t, state, group):
         beta1, beta2 = group["betas"]
-        v = state["v"] = (g * g).sum() if t == 1 else beta2 * state["v"] + (1 - beta2) * (g * g).sum()
+        v = state["v"] = (
+            (g * g).sum() if not state.get("v", 0) > 0 else beta2 * state["v"] + (1 - beta2) * (g * g).sum()
+        )
         if group["amsgrad"]:
             v = state["max"] = torch.maximum(state.get("max", v), v)
         x = g / (v.sqrt() + group["eps"]) + group["weight_decay"] * group["inside"] * p

@@ -49,7 +49,8 @@ struct novograd {
       const F rate2 = k[2];
       const F size = k[3];
       const F mean2 = k[4];
-      out[0] = beta2 * v + rate2 * (size * mean2);
+      const F x1 = size * mean2;
+      out[0] = select(v > F(0), beta2 * v + rate2 * x1, x1);
     }
   };
   struct kernel2 {
@@ -126,7 +127,8 @@ struct novograd_amsgrad {
       const F rate2 = k[3];
       const F size = k[4];
       const F mean3 = k[5];
-      const F new_v = beta2 * v + rate2 * (size * mean3);
+      const F x1 = size * mean3;
+      const F new_v = select(v > F(0), beta2 * v + rate2 * x1, x1);
       out[0] = new_v;
       out[1] = maximum(v_max, new_v);
     }
