@@ -238,7 +238,7 @@ def _entry(optimizer, member):
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
     entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
-    if not backends.engine_class(p.device, rule).reads(rule, codecs):
+    if not backends.engine_class(p.device, rule, arithmetic(p)).reads(rule, codecs):
         entry.decode()
     return entry
 
@@ -254,4 +254,4 @@ def _engines(optimizer, entries):
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         constants = {**sizes(rule, member.matrix, p), **optimizer.constants(group, p)}
         bucket.add(entry, ScalarRow(member.group, entry.steps, constants))
-    return [backends.engine_class(bucket.device, bucket.rule)(bucket) for bucket in buckets.values()]
+    return [backends.engine_class(bucket.device, bucket.rule, bucket.dtype)(bucket) for bucket in buckets.values()]

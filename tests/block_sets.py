@@ -102,11 +102,11 @@ def covering_sets():
     return found
 
 
-def train(options, backend, steps=5, dtype=torch.float64, cls=fusedopt.Adam):
+def train(options, backend, shapes=SHAPES, steps=5):
     """Parameters and states after some steps; half of the rows have no gradient."""
-    generator = torch.Generator().manual_seed(3)
-    params = [torch.randn(shape, generator=generator, dtype=dtype) for shape in SHAPES]
-    optimizer = build(options, params, cls)
+    generator, dtype = torch.Generator().manual_seed(3), torch.float64
+    params = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+    optimizer = build(options, params)
     with fusedopt.use_backend(backend):
         for step in range(steps):
             for p in params:

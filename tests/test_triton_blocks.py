@@ -10,5 +10,5 @@ from triton_checks import needs_device, quietly
 @needs_device
 @pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
 def test_every_allowed_pair_equals_eager(options):
-    for got, want in zip(train(options, "triton", 3), train(options, "eager", 3), strict=True):
+    for got, want in zip(train(options, "triton", steps=3), train(options, "eager", steps=3), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)

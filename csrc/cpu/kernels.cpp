@@ -1,6 +1,9 @@
-// Compiled once per ISA with FUSEDOPT_ISA and FUSEDOPT_VECTOR_BYTES defined; instantiates the engine for every rule. Rules
-// that come at run time are compiled from a header that FUSEDOPT_RULES names, for one ISA.
+// Compiled once per ISA with FUSEDOPT_ISA and FUSEDOPT_VECTOR_BYTES defined; instantiates the engine for every rule.
+// Rules that come at run time are compiled from a header that FUSEDOPT_RULES names, for one ISA and FUSEDOPT_ARITHMETIC
+// alone.
 #include "kernels.h"
+
+#include <type_traits>
 
 #ifdef FUSEDOPT_RULES
 #include FUSEDOPT_RULES
@@ -19,15 +22,35 @@ struct Steps {
   static constexpr MatrixSteps value{phases.phase, phases.count, scratch};
 };
 
+#ifdef FUSEDOPT_ARITHMETIC
+template <class T>
+constexpr bool kWanted = std::is_same_v<T, FUSEDOPT_ARITHMETIC>;
+#else
+template <class T>
+constexpr bool kWanted = true;
+#endif
+
+template <class Rule, class T>
+constexpr StepKernel step_of() {
+  if constexpr (kWanted<T>) return step<Rule, T>;
+  return nullptr;
+}
+template <class Rule, class T>
+constexpr MatrixSteps steps_of() {
+  if constexpr (kWanted<T>) return Steps<Rule, T>::value;
+  return {};
+}
+
 template <class Element, class Matrix>
 struct Tables;
 // Constant data: no instruction of the ISA may run before the CPU is known to have it.
 template <class... Element, class... Matrix>
 struct Tables<Rules<Element...>, Rules<Matrix...>> {
   static constexpr int rule_count = sizeof...(Element), matrix_rule_count = sizeof...(Matrix);
-  static constexpr RuleKernels rules[rule_count + 1] = {{Element::name, step<Element, float>, step<Element, double>}...};
+  static constexpr RuleKernels rules[rule_count + 1] = {
+      {Element::name, step_of<Element, float>(), step_of<Element, double>()}...};
   static constexpr MatrixKernels matrix_rules[matrix_rule_count + 1] = {
-      {Matrix::name, Steps<Matrix, float>::value, Steps<Matrix, double>::value}...};
+      {Matrix::name, steps_of<Matrix, float>(), steps_of<Matrix, double>()}...};
 };
 
 #define FUSEDOPT_NAME_OF(isa) #isa

@@ -49,8 +49,8 @@ def unavailable(name, device=None):
     return engines()[name].unavailable(device)
 
 
-def engine_class(device, rule):
-    """The engine that will step parameters on ``device``: the selected one, else the fastest that can.
+def engine_class(device, rule, dtype):
+    """The engine for parameters on ``device`` in this arithmetic: the selected one, else the fastest that can.
 
     Warns where that is not the device's fastest, as the rule is not compiled into it.
     """
@@ -59,7 +59,7 @@ def engine_class(device, rule):
         reason = unavailable(name, device)
         if reason:
             raise RuntimeError(f"backend {name!r} cannot step parameters on {device}: {reason}")
-        if refusal := engines()[name].refusal(rule):
+        if refusal := engines()[name].refusal(rule, dtype):
             raise RuntimeError(
                 f"backend {name!r} cannot step rule {rule.name!r}: {refusal}; choose 'eager' or 'triton'"
             )
@@ -67,7 +67,7 @@ def engine_class(device, rule):
     able = [engine for engine in engines().values() if not engine.unavailable(device)]
     refusals = []
     for engine in able:
-        refusal = engine.refusal(rule)
+        refusal = engine.refusal(rule, dtype)
         if refusal is None:
             break
         refusals.append(refusal)

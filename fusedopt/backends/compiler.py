@@ -14,6 +14,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import torch
+
 from . import native
 
 SOURCES = Path(__file__).parent.parent / "csrc"
@@ -23,28 +25,30 @@ class Unavailable(RuntimeError):
     """Why a rule cannot be compiled."""
 
 
-_loaded: dict = {}  # rule -> the name of its kernels
-_refused: dict = {}  # rule -> why it was not compiled
+ARITHMETIC = {torch.float32: "float", torch.float64: "double"}
+_loaded: dict = {}  # rule and arithmetic -> the name of its kernel
+_refused: dict = {}  # rule and arithmetic -> why it was not compiled
 
 
-def kernel_name(rule):
-    """What ``_C`` calls the rule's kernels."""
-    return _loaded.get(rule, rule.name)
+def kernel_name(rule, dtype):
+    """What ``_C`` calls the rule's kernel."""
+    return _loaded.get((rule, dtype), rule.name)
 
 
-def refusal(rule):
-    """Why the C++ engine cannot run ``rule``, or None; compiles it where that is needed, once."""
-    if rule.name in native.rules() or rule in _loaded:
+def refusal(rule, dtype):
+    """Why the C++ engine cannot run ``rule`` in this arithmetic, or None; compiles it where that is needed, once."""
+    key = rule, dtype
+    if rule.name in native.rules() or key in _loaded:
         return None
-    if rule not in _refused:
+    if key not in _refused:
         try:
-            load([rule])
+            load([rule], dtype)
         except Unavailable as error:
-            _refused[rule] = str(error)
-    return _refused.get(rule)
+            _refused[key] = str(error)
+    return _refused.get(key)
 
 
-def load(rules, options=()):
+def load(rules, dtype, options=()):
     """Compiles rules into one library, unless the cache has it, and loads that. Raises Unavailable, saying why.
 
     ``options`` follow those that the installed kernels were compiled with.
@@ -52,10 +56,13 @@ def load(rules, options=()):
     from .. import emit
 
     texts = {rule: emit.rule_text(rule) for rule in rules}
-    names = {rule: f"{rule.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}" for rule, text in texts.items()}
+    arithmetic = ARITHMETIC[dtype]
+    digests = {rule: hashlib.sha256(text.encode()).hexdigest()[:8] for rule, text in texts.items()}
+    names = {rule: f"{rule.name}_{arithmetic}_{digest}" for rule, digest in digests.items()}
     header = emit.rules_header({names[rule]: rule for rule in rules})
-    native._C.load(str(_library(header, [*_compiler(), *_flags(), *options])))
-    _loaded.update(names)
+    command = [*_compiler(), *_flags(), f"-DFUSEDOPT_ARITHMETIC={arithmetic}", *options]
+    native._C.load(str(_library(header, command)))
+    _loaded.update({(rule, dtype): name for rule, name in names.items()})
 
 
 def _library(header, command):

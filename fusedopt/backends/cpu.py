@@ -24,8 +24,8 @@ class Cpu(Engine):
         return True
 
     @staticmethod
-    def refusal(rule):
-        return compiler.refusal(rule)
+    def refusal(rule, dtype):
+        return compiler.refusal(rule, dtype)
 
     def refresh(self):
         return self.table.refresh()
@@ -45,7 +45,7 @@ class Cpu(Engine):
     def _step(self, table, coefficient, seen):
         native._C.cpu_step(
             self.table.native,
-            compiler.kernel_name(self.bucket.rule),
+            compiler.kernel_name(self.bucket.rule, self.bucket.dtype),
             self.fp64,
             table.data_ptr(),
             table.shape[-1],

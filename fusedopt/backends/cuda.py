@@ -33,7 +33,7 @@ class Cuda(Engine):
         return native._C.cuda.unavailable((device and device.index) or 0) or None
 
     @staticmethod
-    def refusal(rule):
+    def refusal(rule, dtype):
         return None if rule.name in native.rules() else "it is not compiled into the CUDA engine"
 
     def refresh(self):

@@ -23,8 +23,8 @@ class Engine(ABC):
         """Why this engine cannot run on ``device``, or None."""
 
     @staticmethod
-    def refusal(rule) -> str | None:
-        """Why it cannot run this rule, or None; C++ engines run what they were compiled for."""
+    def refusal(rule, dtype) -> str | None:
+        """Why it cannot run this rule in arithmetic of ``dtype``, or None; C++ engines run what is compiled."""
         return None
 
     @staticmethod
