@@ -308,7 +308,11 @@ def bad_option(**values):
 
 # what breaks the last parameter, the type of the error, and what its message says
 GRADIENTS = {
-    "sparse": (sparse_gradient, RuntimeError, ["does not support sparse gradients", "sparse_coo", "to_dense()"]),
+    "sparse": (
+        sparse_gradient,
+        RuntimeError,
+        ["does not support sparse gradients", "more than one sparse dimension", "to_dense()"],
+    ),
     "stale": (stale_gradient, RuntimeError, ["(2, 3)", "(4, 4)", "zero_grad()"]),
     "integer": (gradient_of(torch.int64), RuntimeError, ["int64", "float32, bfloat16, float16"]),
     "complex": (gradient_of(torch.complex64), RuntimeError, ["complex64", "torch.view_as_real"]),
