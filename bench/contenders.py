@@ -13,7 +13,7 @@ import fusedopt
 LR = 1e-6  # keeps the weights finite however long the benchmark runs
 
 # Name -> class and options.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, dict]] = {
     "SGD-momentum": ("SGD", {"momentum": 0.9}),
     "Adam": ("Adam", {}),
     "AdamW": ("AdamW", {}),
@@ -168,7 +168,8 @@ def _peers(name, params):
         library = module.partition(".")[0]
         if importlib.util.find_spec(library):
             optimizer = getattr(importlib.import_module(module), cls)(params, lr=LR, **options)
-            yield Contender(library, optimizer.step, optimizer, _swept(*OPTIMIZERS[SAME.get(name, name)], params))
+            kind, own = OPTIMIZERS[SAME.get(name, name)]
+            yield Contender(library, optimizer.step, optimizer, _swept(kind, own, params))
 
 
 def _after_clipping(step, params, bound, foreach):

@@ -199,9 +199,9 @@ def _varied(rule, division, nesterov, suffix):
 
     def update(g, p, *values):
         values, more = values[: len(values) - len(own)], values[len(values) - len(own) :]
-        changed = {"divide": lambda m, root, eps: text(m, root, *(more or [eps]))} if division else {}
-        if nesterov:
-            changed["lead"] = leading
+        changed: dict[str, Callable] = {"lead": leading} if nesterov else {}
+        if division:
+            changed["divide"] = lambda m, root, eps: text(m, root, *(more or [eps]))
         return rule.update(g, p, *values, **changed)
 
     return composed(update, rule, suffix, (*rule.state_parameters, *rule.scalars, *own), rule.states, module=__name__)

@@ -193,7 +193,7 @@ class Member:
         check_options(optimizer.param_groups[self.group])
         check_parameter(optimizer, self.param, self.label)
         check_gradient(optimizer, self.param, self.label)
-        if self.param.grad.layout == torch.sparse_coo:
+        if self.param.grad is not None and self.param.grad.layout == torch.sparse_coo:
             check_sparse(optimizer, self)
         if self.param in optimizer.state:
             check_state(optimizer, self, optimizer.state[self.param])

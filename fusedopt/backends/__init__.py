@@ -65,15 +65,13 @@ def engine_class(device, rule, dtype):
             )
         return engines()[name]
     able = [engine for engine in engines().values() if not engine.unavailable(device)]
-    refusals = []
-    for engine in able:
-        refusal = engine.refusal(rule, dtype)
-        if refusal is None:
-            break
-        refusals.append(refusal)
-    if refusals and engine is engines()["eager"]:
-        _warn_of_eager(rule.name, refusals[0])
-    return engine
+    reasons = []
+    while reason := able[len(reasons)].refusal(rule, dtype):
+        reasons.append(reason)
+    chosen = able[len(reasons)]
+    if reasons and chosen is engines()["eager"]:
+        _warn_of_eager(rule.name, reasons[0])
+    return chosen
 
 
 @functools.cache

@@ -26,5 +26,5 @@ class Ranger(RAdam):
         centralize=True,
         **options: Unpack[Options],  # pyright: ignore[reportGeneralTypeIssues]  two of them have defaults of their own
     ):
-        blocks = {"lookahead": lookahead, "centralize": centralize}
-        super().__init__(params, lr, betas, eps, weight_decay, True, **options, **blocks)
+        blocks: dict = {**options, "lookahead": lookahead, "centralize": centralize}
+        super().__init__(params, lr, betas, eps, weight_decay, True, **blocks)
