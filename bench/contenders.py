@@ -168,7 +168,7 @@ def _peers(name, params):
         library = module.partition(".")[0]
         if importlib.util.find_spec(library):
             optimizer = getattr(importlib.import_module(module), cls)(params, lr=LR, **options)
-            kind, own = OPTIMIZERS[SAME.get(name, name)]
+            kind, own = OPTIMIZERS[SAME.get(name) or name]
             yield Contender(library, optimizer.step, optimizer, _swept(kind, own, params))
 
 

@@ -20,7 +20,7 @@ class Ranger(RAdam):
         lr=1e-3,
         betas=(0.95, 0.999),
         eps=1e-5,
-        weight_decay=0.0,
+        weight_decay=0,
         *,
         lookahead=(6, 0.5),
         centralize=True,
