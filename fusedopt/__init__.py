@@ -7,7 +7,7 @@ Layers, from the paper to the machine:
 - ``trace``, ``stages``: a rule's formulas, sorted into sweeps and loops over row and column values
 - ``matrix``, ``nnmf``, ``bits``: how a rule sees a parameter, and rank-1 state
 - ``codecs``, ``state``: how states and weights are stored in few bits, and the records of state dicts
-- ``modifiers``, ``denominators``, ``blocks``, ``combinations``: building blocks around a rule, and which go together
+- ``modifiers``, ``denominators``, ``blocks``, ``settings``, ``combinations``: building blocks, and which go together
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
 - ``converters/``: state dicts of other libraries' 8-bit optimizers

@@ -4,7 +4,7 @@ import inspect
 import math
 import warnings
 
-from .blocks import cpr, decay_form
+from .settings import cpr, decay_form
 
 DECAYS = ("l2", "decoupled", "fully_decoupled", "corrected", "stable", "cautious", "cpr", "amos")
 CPR_BOUNDS = ("inflection_point", "warm_start", "uniform", "dependent")

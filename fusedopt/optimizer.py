@@ -5,10 +5,10 @@ from typing import ClassVar, TypedDict
 
 import torch
 
-from . import blocks, combinations, gradients, nnmf, state
+from . import blocks, combinations, gradients, nnmf, settings, state
 from .matrix import flatten, one_row, square
 from .planner import Member, Program
-from .stable import has_moment, stability
+from .stable import stability
 from .telemetry import Telemetry
 from .validation import (
     check_loaded,
@@ -34,7 +34,7 @@ DEFAULTS = {
     "cpr_bound": "inflection_point",
     "accumulate": 1,
     "fractional": None,
-    **blocks.STRUCTURAL,
+    **settings.STRUCTURAL,
     "state_format": "param",
     "state_rounding": "stochastic",
     "weight_format": "plain",
@@ -176,19 +176,9 @@ class Optimizer(torch.optim.Optimizer):
     def layout(self, group, p):
         """The rule and matrix that the engines run for ``p``, its state format applied."""
         rule, shape = self.rule(group, p), self.matrix(group, p)
-        if not blocks.is_structural(group):
+        if not settings.is_structural(group):
             return self._stored(group, p, rule, shape)
-        rule, shape = self._stored(group, p, blocks.varied(rule, group), shape)
-        if group["lazy"] == "all" and rule.sees_matrices:
-            raise ValueError(
-                f"lazy='all' does not fit the rule {rule.name!r}, whose state is shared by rows; use 'param'"
-            )
-        if group["decay"] == "stable" and not has_moment(rule):
-            raise ValueError(
-                f"decay='stable' does not fit the rule {rule.name!r}, which has no second moment as Adam's"
-            )
-        names = blocks.chosen(group, p)
-        return blocks.assembled(rule, names, group["lazy"] == "all"), blocks.matrix(names, shape, p, rule.sees_matrices)
+        return blocks.laid_out(*self._stored(group, p, blocks.varied(rule, group), shape), group, p)
 
     def _stored(self, group, p, rule, shape):
         """A rule and its matrix for the format of the state."""
@@ -249,7 +239,7 @@ class Optimizer(torch.optim.Optimizer):
             self._check_combination({**self.defaults, **param_group})
         super().add_param_group(param_group)
         added = len(self.param_groups) - 1
-        blocks.remember_lr(self.param_groups[added])
+        settings.remember_lr(self.param_groups[added])
         for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
             self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[added], p, label)

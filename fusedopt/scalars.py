@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from . import blocks
+from . import settings
 
 # The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
 HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious", "step")
@@ -72,11 +72,11 @@ def scalar_row(optimizer, rule, row, t):
         group = numbers(optimizer, group)
     values = {
         "lr": group["lr"],
-        **blocks.decay_scalars(group),
+        **settings.decay_scalars(group),
         "gradient_sign": -1.0 if group["maximize"] else 1.0,
         "cautious": float(group["cautious"] is True),
         "step": t,  # the key of random numbers
-        **(blocks.scalars(group, t) if rule.whole else {}),
+        **(settings.scalars(group, t) if rule.whole else {}),
         **optimizer.scalars(group, t),
         **row.constants,
     }

@@ -5,7 +5,7 @@ import itertools
 import torch
 
 from . import codecs
-from .blocks import decay_form
+from .settings import decay_form
 from .state import EIGHT_BITS, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)

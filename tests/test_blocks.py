@@ -12,8 +12,8 @@ from block_sets import OPTIONS, build, covering_sets, train
 import fusedopt
 from fusedopt import backends
 from fusedopt.backends import compiler
-from fusedopt.blocks import STRUCTURAL
 from fusedopt.combinations import DECAYS
+from fusedopt.settings import STRUCTURAL
 
 on_cpu = pytest.mark.skipif(bool(backends.unavailable("cpu")), reason=str(backends.unavailable("cpu")))
 
@@ -47,6 +47,23 @@ def test_every_allowed_pair_equals_eager(options, compiled):
     shapes = ((7, 5), (3, 64, 2))  # matrices: a vector's step is another text
     for got, want in zip(train(options, "cpu", shapes), train(options, "eager", shapes), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+
+@on_cpu
+@pytest.mark.parametrize("options", [{"ema": 0.9}, {"centralize": True}], ids=str)
+def test_eight_bits_are_in_the_same_blocks_on_every_engine(options):
+    """A rule that sees rows has its scales by rows, another by memory; scales and codes are equal, not only close."""
+    found = []
+    for engine in ("cpu", "eager"):
+        p = torch.randn(3, 300, generator=torch.Generator().manual_seed(1))
+        optimizer = fusedopt.AdamW([p], lr=0.1, state_format="8bit", **options)
+        p.grad = torch.randn(3, 300, generator=torch.Generator().manual_seed(2)).round(decimals=1)
+        with fusedopt.use_backend(engine):
+            optimizer.step()
+        found.append([p, *(x for _, x in sorted(optimizer.state[p].items()))])
+    assert len(optimizer.state[p]["exp_avg_scale"]) == (4 if "ema" in options else 6)
+    for x, y in zip(*found, strict=True):
+        torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=str)

@@ -4,11 +4,11 @@ from typing import Unpack
 
 import torch
 
-from ..blocks import is_structural
 from ..math import mean, select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..scalars import HEADER, larger, remember, smaller
+from ..settings import is_structural
 from ..validation import check_betas, check_non_negative
 
 
