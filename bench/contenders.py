@@ -125,7 +125,8 @@ def contenders(name, params, backends):
 def _swept(kind, options, params):
     """Bytes of gradients and parameters that the rule's sweeps read and write; clipping reads gradients first."""
     optimizer = getattr(fusedopt, kind)(params, lr=LR, **options)
-    total = sum(p.grad.nbytes for p in params) if "max_grad_norm" in options else 0
+    clips = optimizer.param_groups[0]["max_grad_norm"] is not None
+    total = sum(p.grad.nbytes for p in params) if clips else 0
     for p in params:
         stages = optimizer.layout(optimizer.param_groups[0], p)[0].stages
         for kernel in stages.kernels:
