@@ -99,6 +99,14 @@ def _compiler():
     return [found]
 
 
+def described():
+    """The compiler of rules that are not in the build, or why there is none."""
+    try:
+        return f"{shlex.join(_compiler())}, keeps rules in {_cache()}"
+    except Unavailable as error:
+        return f"none: {error}"
+
+
 @functools.cache
 def _flags():
     """Those that the installed kernels of this CPU's instruction set were compiled with."""
