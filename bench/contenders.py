@@ -13,7 +13,7 @@ import fusedopt
 LR = 1e-6  # keeps the weights finite however long the benchmark runs
 
 # Name -> class and options.
-OPTIMIZERS = {
+OPTIMIZERS: dict[str, tuple[str, dict]] = {
     "SGD-momentum": ("SGD", {"momentum": 0.9}),
     "Adam": ("Adam", {}),
     "AdamW": ("AdamW", {}),
@@ -45,7 +45,33 @@ OPTIMIZERS = {
     "AdamAtan2": ("AdamAtan2", {}),
     "DiffGrad": ("DiffGrad", {}),
     "AdaMomentum": ("AdaMomentum", {}),
+    "LAMB": ("LAMB", {}),
+    "LAMB-unclipped": ("LAMB", {"max_grad_norm": None}),
+    "NovoGrad": ("NovoGrad", {}),
+    "NSGDA": ("NSGDA", {}),
+    "AdamNorm": ("AdamNorm", {}),
+    "AdaLo": ("AdaLo", {}),
+    "AMAdamW": ("AMAdamW", {}),
+    "Ranger": ("Ranger", {}),
+    "AdamW-cautious-clipped-averaged": ("AdamW", {"cautious": True, "max_grad_norm": 1.0, "ema": 0.999}),
+    "AdamW-ema": ("AdamW", {"ema": 0.999}),
+    "AdamW-agc": ("AdamW", {"agc": 0.01}),
+    "AdamW-trust_ratio": ("AdamW", {"trust_ratio": "tensor"}),
 }
+# The same rules of other libraries: class and options.
+PEERS = {
+    "Adafactor-hf": {"transformers.optimization.Adafactor": {"relative_step": False}},
+    "AdamW8bit": {"bitsandbytes.optim.AdamW8bit": {}, "torchao.optim.AdamW8bit": {}},
+    "LAMB": {"pytorch_optimizer.Lamb": {}},
+    "NovoGrad": {"pytorch_optimizer.NovoGrad": {}},
+    "AdamNorm": {"pytorch_optimizer.AdaNorm": {}},
+    "DiffGrad": {"pytorch_optimizer.DiffGrad": {}},
+    "Ranger": {"pytorch_optimizer.Ranger": {}},
+    "Lion": {"pytorch_optimizer.Lion": {}},
+    "SM3": {"pytorch_optimizer.SM3": {}},
+    "Amos": {"pytorch_optimizer.Amos": {}},
+}
+SAME = {"AdamW8bit": "AdamW"}  # peers keep their state differently, but sweep as this one
 NUMBERS = ("step", "mu_product", "eta", "mu")  # state that torch keeps for the host, not for the elements
 TORCH_PATHS = {"for-loop": {"foreach": False}, "foreach": {"foreach": True}, "fused": {"fused": True}}
 
@@ -84,8 +110,7 @@ def fresh(name, params, backends):
     kind, options = OPTIMIZERS[name]
     yield from _fusedopt(kind, options, params, backends)
     yield from _torch(kind, options, params)
-    yield from _hf(name, params)
-    yield from _eight_bit(name, params)
+    yield from _peers(name, params)
 
 
 def contenders(name, params, backends):
@@ -100,7 +125,8 @@ def contenders(name, params, backends):
 def _swept(kind, options, params):
     """Bytes of gradients and parameters that the rule's sweeps read and write; clipping reads gradients first."""
     optimizer = getattr(fusedopt, kind)(params, lr=LR, **options)
-    total = sum(p.grad.nbytes for p in params) if "max_grad_norm" in options else 0
+    clips = optimizer.param_groups[0]["max_grad_norm"] is not None
+    total = sum(p.grad.nbytes for p in params) if clips else 0
     for p in params:
         stages = optimizer.layout(optimizer.param_groups[0], p)[0].stages
         for kernel in stages.kernels:
@@ -136,23 +162,15 @@ def _torch(kind, options, params):
         yield Contender("torch fused AdamW", optimizer.step, optimizer, _swept("AdamW", {}, params))
 
 
-def _hf(name, params):
-    """transformers' Adafactor, where that library is installed."""
-    if name == "Adafactor-hf" and importlib.util.find_spec("transformers"):
-        from transformers.optimization import Adafactor  # pyright: ignore[reportMissingImports]
-
-        optimizer = Adafactor(params, lr=LR, relative_step=False)
-        yield Contender(
-            "transformers", optimizer.step, optimizer, _swept("Adafactor", {"second_moment_form": "hf"}, params)
-        )
-
-
-def _eight_bit(name, params):
-    """bitsandbytes' and torchao's AdamW8bit, where these libraries are installed."""
-    for module in ("bitsandbytes", "torchao") if name == "AdamW8bit" else ():
-        if importlib.util.find_spec(module):
-            optimizer = importlib.import_module(f"{module}.optim").AdamW8bit(params, lr=LR)
-            yield Contender(module, optimizer.step, optimizer, _swept("AdamW", {}, params))
+def _peers(name, params):
+    """The same rule of other libraries, where they are installed."""
+    for path, options in PEERS.get(name, {}).items():
+        module, _, cls = path.rpartition(".")
+        library = module.partition(".")[0]
+        if importlib.util.find_spec(library):
+            optimizer = getattr(importlib.import_module(module), cls)(params, lr=LR, **options)
+            kind, own = OPTIMIZERS[SAME.get(name) or name]
+            yield Contender(library, optimizer.step, optimizer, _swept(kind, own, params))
 
 
 def _after_clipping(step, params, bound, foreach):

@@ -52,6 +52,7 @@ def _contenders():
     yield "AdamW, bf16 state, nearest", Contender(adamw, ADAMW | {"state_format": "bf16", "state_rounding": "nearest"})
     yield "AdamW, 8-bit state", Contender(adamw, ADAMW | BYTES)
     yield "AdamW, 8-bit state, nearest", Contender(adamw, ADAMW | BYTES | {"state_rounding": "nearest"})
+    yield "AdamW, 8-bit dynamic state", Contender(adamw, ADAMW | {"state_format": "8bit_dynamic"})
     for weights in ("plain", "stochastic", "kahan", "split24", "split32"):
         options = ADAMW | {"state_format": "fp32", "weight_format": weights}
         yield f"AdamW, {weights} weights, fp32 state", Contender(adamw, options, torch.bfloat16)

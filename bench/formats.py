@@ -14,7 +14,7 @@ import torch
 import fusedopt
 from fusedopt import codecs, state
 
-from . import machine
+from . import machine, momenta
 from .convergence import CONTENDERS
 from .models import MODELS
 from .schemes import SCHEMES, agreement
@@ -116,23 +116,6 @@ def stall(blocks=64, before=2000, after=6000, every=100):
     return [{"state": name, "steps": steps, "ratio": ratio} for name, ratio in rows.items()]
 
 
-def silence(before=1000, after=40000):
-    """Gradients of half of every block become zero for good: how large are their updates, over the learning rate?"""
-    silent = torch.arange(8 * 256) % 2 == 1
-    params = {name: torch.zeros(len(silent), requires_grad=True) for name in STATES}
-    optimizers = {name: fusedopt.AdamW([p], lr=1.0, weight_decay=0.0, **STATES[name]) for name, p in params.items()}
-    draw, rows = gradients(len(silent), 0.0), [{"state": name, "steps": [], "update": []} for name in STATES]
-    for step in range(before + after + 1):
-        g = torch.where(silent & (step >= before), 0.0, draw())
-        for row, (name, p) in zip(rows, params.items(), strict=True):
-            p.grad, old = g, p.detach().clone()
-            optimizers[name].step()
-            if step >= before and (step - before) % 1000 == 0:
-                row["steps"].append(step - before)
-                row["update"].append((p.detach() - old)[silent].abs().median().item())
-    return rows
-
-
 def small_updates(count=4096, steps=3000, every=30):
     """Weights of 1 in bfloat16, taken down by 1e-5 a step: mean and deviation, with what is kept on the side."""
     for name, (optimizer, options) in WEIGHTS.items():
@@ -179,7 +162,7 @@ def _kept(optimizer, params, options):
 
 
 def measured():
-    """All results, under the names of the functions above."""
+    """All results, under the names of the functions that yield them."""
     found: dict[str, list] = {"errors": [], "next_steps": [], "agreement": []}
     for name, sigma in BLOCKS.items():
         draw = gradients(256 * 256, sigma)
@@ -187,7 +170,8 @@ def measured():
         found["errors"] += errors(m, v, name)
         found["next_steps"] += next_steps(m, v, draw, name)
         found["agreement"] += [{"blocks": name, **row} for row in agreement(m, v)]
-    found |= {"stall": stall(), "silence": silence(), "small_updates": list(small_updates())}
+    found |= {"stall": stall(), "small_updates": list(small_updates())}
+    found |= {"reversal": list(momenta.reversal()), "travel": list(momenta.travel())}
     return found | {"log10_errors": ERRORS, "bytes": list(kept_bytes())}
 
 

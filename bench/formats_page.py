@@ -6,6 +6,7 @@ import re
 import statistics
 from pathlib import Path
 
+from . import momenta
 from .convergence import RESULTS as CONVERGENCE
 from .convergence import differences
 from .formats import RESULTS as FORMATS
@@ -25,7 +26,7 @@ def read():
 
 def tables(results):
     """The page's tables, under the names that mark their places."""
-    makers = quality, errors, next_steps, agreement
+    makers = quality, errors, next_steps, reversal, travel, agreement
     return {make.__name__: make(results) for make in makers}
 
 
@@ -90,7 +91,27 @@ def next_steps(results):
 
 
 def short(x):
-    return f"{x:,.0f}" if x >= 100 else f"{x:.2f}"
+    return f"{x:,.0f}" if abs(x) >= 100 else f"{x + 0.0:.2f}"
+
+
+def reversal(results):
+    """Last updates over the learning rate, and those in float32."""
+    cases = {"reversed": "reversed", "ended": "none"}
+    columns = [(case, scale) for case in cases for scale in ("moves", "stands")]
+    head, rows = ["", *(f"{cases[case]}, scale {scale}" for case, scale in columns)], []
+    for rule in momenta.RULES:
+        of_rule = {row["scale"]: row for row in results["reversal"] if row["rule"] == rule}
+        pairs = [of_rule[scale][case] for case, scale in columns]
+        rows.append([rule, *(f"{short(ours)} ({short(exact)})" for ours, exact in pairs)])
+    return markdown(head, rows)
+
+
+def travel(results):
+    """How far weights of small gradients go, in parts of the way in float32."""
+    exponents = sorted({row["exponent"] for row in results["travel"]})
+    found = {(row["gradients"], row["exponent"]): row["travel"] for row in results["travel"]}
+    rows = [[kind, *(f"{found[kind, x]:.2f}" for x in exponents)] for kind in ("alike", "random")]
+    return markdown(["gradients", *(f"2^-{x}" for x in exponents)], rows)
 
 
 def agreement(results):

@@ -11,7 +11,7 @@ from .convergence import REFERENCES, differences, reference
 from .schemes import FLOAT8, SCHEMES
 
 COLOURS = {name: f"C{i}" for i, name in enumerate(SCHEMES)}
-STATES = {  # of stall and silence: label, colour and line
+STATES = {  # of stall: label, colour and line
     "8bit": ("fusedopt 8bit, stochastic", "C0", "-"),
     "8bit, nearest": ("fusedopt 8bit, nearest", "C0", ":"),
     "bf16": ("fusedopt bf16, stochastic", "C5", "-"),
@@ -30,7 +30,7 @@ UPDATES = {  # colour, line and width: some of the lines coincide
 
 def draw(results, folder):
     """Writes every plot as a PNG."""
-    for make in (errors, next_steps, stall, silence, small_updates, convergence):
+    for make in (errors, next_steps, stall, small_updates, convergence):
         figure = make(results)
         figure.savefig(folder / f"{make.__name__}.png", dpi=100)
         plt.close(figure)
@@ -79,18 +79,6 @@ def stall(results):
     axes.set(xlabel="steps since the gradients of half a block fell to a tenth", ylabel="stored v / exact v (median)")
     axes.set_title("Rounded to nearest, v does not follow")
     axes.set_yticks([1, 3, 10, 30, 100], ["1", "3", "10", "30", "100"])
-    figure.legend(loc="outside right upper")
-    return figure
-
-
-def silence(results):
-    figure, axes = plt.subplots(figsize=(10, 3.4), layout="constrained")
-    for row in results["silence"]:
-        label, colour, line = STATES.get(row["state"], ("fp32", "black", "-"))
-        axes.semilogy(row["steps"], [max(x, 1e-12) for x in row["update"]], line, color=colour, label=label)
-    axes.set(xlabel="steps since the gradients of half a block became zero", ylabel="update / learning rate (median)")
-    axes.set(ylim=(1e-8, 3), title="Weights that get no more gradients, beside others that do")
-    axes.text(2500, 2e-8, "fp32 and bf16: down to zero", color="grey")
     figure.legend(loc="outside right upper")
     return figure
 

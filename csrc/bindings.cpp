@@ -52,6 +52,7 @@ PYBIND11_MODULE(_C, m) {
   m.def("isa", [] { return kernels().name; });
   m.def("isas", &compiled_isas);
   m.def("rules", &compiled_rules);
+  m.def("load", &load_rules, py::arg("library"));
 #ifdef FUSEDOPT_CUDA
   cuda::bind(m.def_submodule("cuda"));
 #endif

@@ -7,14 +7,15 @@ Layers, from the paper to the machine:
 - ``trace``, ``stages``: a rule's formulas, sorted into sweeps and loops over row and column values
 - ``matrix``, ``nnmf``, ``bits``: how a rule sees a parameter, and rank-1 state
 - ``codecs``, ``state``: how states and weights are stored in few bits, and the records of state dicts
-- ``modifiers``: building blocks around a rule
+- ``modifiers``, ``denominators``, ``blocks``, ``settings``, ``combinations``: building blocks, and which go together
 - ``scalars``, ``planner``, ``layout``: what is the same for all rules, done once per step on the host
 - ``backends/``: engines (eager, C++, CUDA, Triton) that own memory and know no rule
 - ``converters/``: state dicts of other libraries' 8-bit optimizers
 - ``emit``: rule text to C++ headers
 
-Around the optimizers: ``registry`` (by name), ``groups`` (of a model's parameters), ``memory``, ``schedules``,
-``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``advice`` (which optimizer for what).
+Around the optimizers: ``custom`` (rules of users), ``registry`` (by name), ``groups`` (of a model's parameters),
+``memory``, ``schedules``, ``losses``, ``scaling`` (closures with a gradient scaler), ``choices`` and ``advice`` (which
+optimizer for what).
 """
 
 from torch.optim import LBFGS  # not fused: its line search needs several evaluations a step; so that all have a name
@@ -22,6 +23,7 @@ from torch.optim import LBFGS  # not fused: its line search needs several evalua
 from .advice import recommend
 from .backends import use_backend
 from .converters import convert_state_dict
+from .custom import register_rule
 from .eight_bit import Adam8bit, AdamW8bit, Lion8bit, SGD8bit
 from .groups import param_groups
 from .losses import soft_median
@@ -48,6 +50,7 @@ from .rules.nadam import NAdam
 from .rules.novograd import NovoGrad
 from .rules.nsgda import NSGDA
 from .rules.radam import RAdam
+from .rules.ranger import Ranger
 from .rules.rmsprop import RMSprop
 from .rules.rprop import Rprop
 from .rules.sadam import SAdam
@@ -96,6 +99,7 @@ __all__ = [
     "RAdam",
     "RAdamNorm",
     "RMSprop",
+    "Ranger",
     "Rprop",
     "SAdam",
     "SGD8bit",
@@ -105,6 +109,7 @@ __all__ = [
     "memory_usage",
     "param_groups",
     "recommend",
+    "register_rule",
     "scaled_step",
     "soft_median",
     "use_backend",

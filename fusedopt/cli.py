@@ -7,7 +7,7 @@ from rich.table import Table
 
 from . import backends, bench  # pyright: ignore[reportAttributeAccessIssue]
 from .advice import recommend
-from .backends import native
+from .backends import compiler, native
 from .choices import TASKS
 from .converters import command
 
@@ -67,4 +67,7 @@ def _compiled():
     if native._C is None:
         return {"compiled": None}
     cuda = native._C.cuda.targets() if hasattr(native._C, "cuda") else "none"
-    return {"compiled": f"for {', '.join(native._C.isas())} (in use: {native._C.isa()}); CUDA: {cuda}"}
+    return {
+        "compiled": f"for {', '.join(native._C.isas())} (in use: {native._C.isa()}); CUDA: {cuda}",
+        "compiler": compiler.described(),
+    }

@@ -4,9 +4,12 @@ A codec has a main tensor of the parameter's shape, and perhaps one on the side.
 rows of ``cols`` elements in blocks of 256; every row begins a new block.
 
 - Eight bits: the top bits of y = x / scale, the scale being the largest magnitude of the block: eight codes an octave,
-  1.0 the last, 0 for zero. What is not zero never gets code 0 (above 2^-126 of the scale): a second moment that became
-  zero beside a momentum that did not would make the next step 1e8 times too large. Signed codes reach down to 2^-15.75,
-  positive ones to 2^-31.75, so a momentum and the root of a second moment end at the same relative size.
+  1.0 the last, 0 for zero. Signed codes reach down to 1.25 * 2^-16, positive ones to 1.25 * 2^-32, so a momentum and
+  the root of a second moment end at the same relative size. What is smaller becomes
+  - zero in signed codes, below 0.95 of the smallest value, where the bits are rounded to the code before it. A momentum
+    that stayed at the smallest value would move its weight for good, once its second moment has decayed as far.
+  - the smallest value in positive ones (if above 2^-126 of the scale). A second moment that became zero beside a
+    momentum that did not would make the next step 1e8 times too large.
 - Stochastic rounding adds random bits below the cut. A second moment decays by 0.1 % a step, less than half a code;
   rounded to nearest it would never decay at all.
 - Pairs keep what rounding a weight takes: Kahan's in a second float, the splits in the low bits of one float32.
@@ -51,6 +54,7 @@ class Codec:
 class Minifloat(Codec):
     scaled = True
     last: int = 255  # code of 1.0
+    least: int = 1  # code of what is below the smallest value and not zero
     stochastic: bool = False
 
     @property
@@ -74,7 +78,7 @@ class Minifloat(Codec):
         y = blocks * (1 / scale).unsqueeze(1)
         low = draws(key, blocks) >> 12 if self.stochastic else 1 << 19
         top = ((_bits(y) & 0x7FFFFFFF) + low) >> 20
-        code = torch.maximum(top - self.offset, top.clamp(max=1)).clamp(max=self.last)
+        code = torch.maximum(top - self.offset, top.clamp(max=self.least)).clamp(max=self.last)
         main.copy_(_flat(torch.where(_bits(y) >> 31 > 0, -code, code), cols, main.numel()))
         side.copy_(scale)
 
@@ -171,7 +175,7 @@ class Split(Codec):
         side.copy_(torch.where(finite, _signed(rounded >> dropped, self.low), 0))
 
 
-SIGNED8 = Minifloat(5, torch.int8, torch.float32, last=127)
+SIGNED8 = Minifloat(5, torch.int8, torch.float32, last=127, least=0)
 POSITIVE8 = Minifloat(6, torch.uint8, torch.float32)
 POSITIVE8_STOCHASTIC = Minifloat(7, torch.uint8, torch.float32, stochastic=True)
 BFLOAT16_STOCHASTIC = Stochastic(8, torch.bfloat16)

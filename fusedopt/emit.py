@@ -40,14 +40,16 @@ def function_text(function):
     )
 
 
-def rule_text(rule):
-    """A rule as a C++ functor."""
+def rule_text(rule, name=None):
+    """A rule as a C++ functor, of the rule's name unless another is given."""
+    name = name or rule.name
     members = [
-        f'static constexpr const char* name = "{rule.name}";',
+        f'static constexpr const char* name = "{name}";',
         f"static constexpr int states = {len(rule.states)}, scalars = {len(rule.scalars)};",
+        f"static constexpr bool whole = {str(rule.whole).lower()};",
     ]
     body = _staged(rule.stages) if rule.sees_matrices else _elementwise(rule.stages)
-    return _block(f"struct {rule.name}", members + body, end="};")
+    return _block(f"struct {name}", members + body, end="};")
 
 
 def _elementwise(stages):
@@ -134,8 +136,11 @@ def _block(head, lines, end="}"):
 
 
 def _header(source, includes, *texts):
-    lines = [f"// Written by `make rules` from {source}; a test fails when the two differ.", "#pragma once"]
-    lines += [f'#include "{name}"' for name in includes]
+    return _file(f"Written by `make rules` from {source}; a test fails when the two differ.", includes, *texts)
+
+
+def _file(remark, includes, *texts):
+    lines = [f"// {remark}", "#pragma once", *(f'#include "{name}"' for name in includes)]
     return "\n\n".join(["\n".join(lines), "namespace fusedopt {", *texts, "}  // namespace fusedopt"]) + "\n"
 
 
@@ -152,11 +157,17 @@ def _tree(name, signed):
 
 
 def _lists(members):
-    """The rules as types, for the engines to instantiate."""
+    """Rules by name as types, for the engines to instantiate."""
     yield "template <class...>\nstruct Rules {};"
-    for name, sees_matrices in (("ElementRules", False), ("MatrixRules", True)):
-        names = [rule.name for rule in members if rule.sees_matrices == sees_matrices]
-        yield f"using {name} = Rules<{', '.join(names)}>;"
+    for kind, sees_matrices in (("ElementRules", False), ("MatrixRules", True)):
+        names = [name for name, rule in members.items() if rule.sees_matrices == sees_matrices]
+        yield f"using {kind} = Rules<{', '.join(names)}>;"
+
+
+def rules_header(members):
+    """A header of rules by name, to compile the engine for them alone."""
+    texts = [rule_text(rule, name) for name, rule in members.items()]
+    return _file("Rules made at run time.", ["../stages.h", "../rules/composites.h"], *texts, *_lists(members))
 
 
 def headers():
@@ -164,7 +175,7 @@ def headers():
     files = {}
     composites = [function_text(getattr(math, name)) for name in math.COMPOSITES]
     files["composites.h"] = _header("fusedopt/math.py", ["../math.h"], *composites)
-    blocks = [function_text(modifier) for modifier in modifiers.MODIFIERS]
+    blocks = [function_text(modifier) for modifier in modifiers.FLAGS]
     files["modifiers.h"] = _header("fusedopt/modifiers.py", ["composites.h"], *blocks)
     files["layout.h"] = _header("fusedopt/scalars.py", [], _layout_text())
     trees = [_tree("signed", True), _tree("positive", False)]
@@ -173,7 +184,7 @@ def headers():
     for module, members in modules.items():
         texts = [rule_text(rule) for rule in members]
         files[f"{module}.h"] = _header(f"fusedopt/rules/{module}.py", ["../stages.h", "composites.h"], *texts)
-    everything = [rule for members in modules.values() for rule in members]
+    everything = {rule.name: rule for members in modules.values() for rule in members}
     files["all.h"] = _header("fusedopt/rules", [f"{module}.h" for module in modules], *_lists(everything))
     return files
 

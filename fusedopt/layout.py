@@ -34,12 +34,13 @@ def is_regular(p, *others, row_major=False):
 class Staged:
     """Stand-ins for one parameter's tensors; ``write_back`` returns their values after the step."""
 
-    originals: list[tuple[torch.Tensor, torch.Tensor]]  # what was copied, and its dense copy
+    originals: list[tuple[torch.Tensor, torch.Tensor]]  # what was copied, and its dense copy, perhaps of some rows
     param: torch.Tensor
     residual: torch.Tensor | None
     grad: torch.Tensor
     states: list[torch.Tensor]
     decoded: list[tuple[Stored, torch.Tensor]] = field(default_factory=list)  # what a codec keeps, and its values
+    rows: Any = ...  # of the first dimension: those that were copied
 
     @classmethod
     def of(cls, p, grad, states, residual, row_major):
@@ -50,6 +51,14 @@ class Staged:
         copies = [_like(dense, t) for t in originals]
         pairs = [(t, copy) for t, copy in zip(originals, copies, strict=True) if copy is not t]
         return cls(pairs, copies[0], copies[1], _like(dense, grad), copies[2:])
+
+    @classmethod
+    def of_rows(cls, p, grad, states):
+        """Copies of the rows for which a sparse gradient has values; those of the same row are added up."""
+        grad = grad.coalesce()
+        (rows,) = grad.indices()
+        copies = [t[rows] for t in (p, *states)]
+        return cls([*zip((p, *states), copies, strict=True)], copies[0], None, grad.values(), copies[1:], rows=rows)
 
     def decode(self, stored):
         """Puts plain values in place of the parameter and states that are in a codec; None for those that are not."""
@@ -62,7 +71,7 @@ class Staged:
         for stored, values in self.decoded:
             stored.write(values)
         for original, copy in self.originals:
-            original.copy_(copy)
+            original[self.rows] = copy
 
 
 def _like(dense, tensor) -> Any:

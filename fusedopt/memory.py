@@ -7,7 +7,7 @@ from torch.utils._pytree import tree_leaves
 
 from .optimizer import Optimizer
 from .planner import Member
-from .state import draws, record_of
+from .state import needs_step, record_of
 
 
 def memory_usage(optimizer: torch.optim.Optimizer) -> dict[str, int]:
@@ -34,7 +34,7 @@ def _record(optimizer, index, p):
         return known
     twin, group = torch.empty_like(p, device="meta"), optimizer.param_groups[index]
     rule, matrix = optimizer.layout(group, p)
-    counts_steps = optimizer.counts_steps or draws(rule, p, group)
+    counts_steps = optimizer.counts_steps or needs_step(rule, p, group)
     planned, _ = record_of(optimizer, Member(twin, index, "", 0, counts_steps, rule, matrix))
     return {**planned, **known}
 

@@ -40,7 +40,8 @@ def nnmf(rule):
     names = [f"{x}_{part}" for x, own in zip(rule.state_parameters, parts, strict=True) for part in own]
     owners = zip(rule.states, parts, strict=True)
     kinds = {f"{state}_{part}": kind for state, own in owners for part, kind in own.items()}
-    return composed(update, rule, "nnmf", (*names, *rule.scalars), kinds)
+    module = None if rule.name in COMPILED else __name__
+    return composed(update, rule, "nnmf", (*names, *rule.scalars), kinds, module=module)
 
 
 def _decoded(row, col, sign=None):
@@ -55,7 +56,7 @@ def _encoded(x, signed):
 
 
 # Rules whose rank-1 form is compiled into the C++ engines: each costs seconds of every installation. The others' forms
-# are for the eager and Triton engines.
+# are compiled when they are first stepped.
 COMPILED = ("adam", "lion", "sgd_momentum", "sgd_nesterov", "smmf", "smmf_without_momentum")
 
 

@@ -1,12 +1,14 @@
 """The base class of all optimizers: hyper-parameters, state and checkpoints. The maths lives in ``rules/``."""
 
+import contextlib
 from typing import ClassVar, TypedDict
 
 import torch
 
-from . import nnmf, state
-from .matrix import one_row, square
+from . import blocks, combinations, gradients, nnmf, settings, state
+from .matrix import flatten, one_row, square
 from .planner import Member, Program
+from .stable import stability
 from .telemetry import Telemetry
 from .validation import (
     check_loaded,
@@ -17,6 +19,7 @@ from .validation import (
     labelled,
 )
 
+TORCH_FLAGS = ("maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay")
 DEFAULTS = {
     "maximize": False,
     "foreach": None,
@@ -26,6 +29,12 @@ DEFAULTS = {
     "decoupled_weight_decay": False,
     "cautious": False,
     "max_grad_norm": None,
+    "decay": None,
+    "trust_bounds": None,
+    "cpr_bound": "inflection_point",
+    "accumulate": 1,
+    "fractional": None,
+    **settings.STRUCTURAL,
     "state_format": "param",
     "state_rounding": "stochastic",
     "weight_format": "plain",
@@ -40,11 +49,19 @@ class Options(TypedDict, total=False):
     every step is fused. ``capturable`` keeps step counts and scalars on the GPU, for CUDA graphs. ``differentiable``
     is refused.
 
-    Building blocks: ``decoupled_weight_decay`` shrinks the parameter by ``lr * weight_decay`` instead of adding
-    ``weight_decay * p`` to the gradient. ``cautious`` drops the components of the update that point against the
-    gradient.
-    ``max_grad_norm`` clips the gradients by their global L2 norm as :func:`torch.nn.utils.clip_grad_norm_` would,
-    without writing them back.
+    Building blocks, in the order in which they act (docs/blocks.md): ``accumulate`` calls make one step, from the mean
+    of their gradients weighted by ``optimizer.micro_batch_weight``. ``fractional=(alpha, terms)`` adds the last
+    gradients. ``max_grad_norm`` clips by the global L2 norm as :func:`torch.nn.utils.clip_grad_norm_`, without writing
+    gradients back; ``clip_value`` every component; ``agc`` and ``soft_clip`` an output unit's gradient by the size of
+    its weights. ``centralize`` takes out a unit's mean. ``normalize`` sets the gradient's length, of the ``"tensor"``
+    or ``"row"`` to one, of the ``"layer"`` to the parameter's. ``nesterov_mix`` looks ahead in the numerator.
+    ``eps_inside_root``, ``softplus`` (its slope) and ``atan2`` (range, slope) are other denominators. ``rms_clip``
+    bounds the direction's root mean square. ``cautious`` drops what points against the gradient; ``"rescaled"``, or a
+    factor for what it would drop, rescales the rest. ``trust_ratio`` makes the direction as long as the ``"tensor"`` or
+    ``"row"``, by a factor within ``trust_bounds``. ``decoupled_weight_decay`` shrinks the parameter by ``lr *
+    weight_decay`` instead of adding ``weight_decay * p`` to the gradient; ``decay`` names these and other forms, and
+    ``cpr_bound`` how ``"cpr"`` finds its bound. ``lazy`` leaves rows without gradient, as ``"param"``, or with their
+    state, ``"all"``. ``lookahead=(k, alpha)`` keeps slow weights, ``ema`` (the share that is kept) an average.
 
     Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
     ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), ``"8bit_dynamic"`` (the
@@ -65,8 +82,27 @@ class Options(TypedDict, total=False):
     differentiable: bool
     fused: bool | None
     decoupled_weight_decay: bool
-    cautious: bool
+    cautious: bool | str | float
     max_grad_norm: float | None
+    clip_value: float | None
+    agc: float | None
+    soft_clip: float | None
+    centralize: bool
+    normalize: str | None
+    eps_inside_root: bool
+    softplus: float | None
+    atan2: tuple[float, float] | None
+    nesterov_mix: bool
+    rms_clip: float | None
+    trust_ratio: str | None
+    trust_bounds: tuple[float, float] | None
+    decay: str | None
+    cpr_bound: str | tuple[str, float]
+    lazy: str | None
+    lookahead: tuple[int, float] | None
+    ema: float | None
+    accumulate: int
+    fractional: tuple[float, int] | None
     state_format: str
     state_rounding: str
     weight_format: str
@@ -81,8 +117,11 @@ class Optimizer(torch.optim.Optimizer):
     """
 
     counts_steps = True
+    own_decay = False  # whether weight_decay acts in a way of the rule's own
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
+    spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for
+    micro_batch_weight = 1.0  # of the next micro-batch, such as its number of tokens, with ``accumulate``
     _program: Program | None = None  # remade on demand, so pickling and copying may drop it
 
     def __init__(self, params, options, **hyperparameters):
@@ -90,15 +129,17 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         defaults = {**hyperparameters, **DEFAULTS, **self.presets, **options}
+        self._check_combination(defaults)
         self._check(defaults)
+        self.spare_sums = {}
         super().__init__(params, defaults)
 
     def rule(self, group, p):
         raise NotImplementedError
 
     def matrix(self, group, p):
-        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`."""
-        return one_row(p)
+        """How the rule sees ``p``, a :class:`~fusedopt.matrix.Matrix`; in rows, for threads to share, if it adds up."""
+        return flatten(p) if p.dim() > 1 and self.rule(group, p).sees_matrices else one_row(p)
 
     def scalars(self, group, t):
         raise NotImplementedError
@@ -106,6 +147,14 @@ class Optimizer(torch.optim.Optimizer):
     def constants(self, group, p):
         """Scalars that depend on the parameter but not on the step."""
         return {}
+
+    def measured(self, engines, tables, coefficient):
+        """Scalars that depend on all gradients of the step, by name, as 0-dim tensors; they replace ``scalars``' own.
+
+        ``tables`` and ``coefficient`` are what ``engines`` will be run with.
+        """
+        uses = any("stability" in engine.bucket.rule.scalars for engine in engines)
+        return {"stability": stability(engines, tables, coefficient)} if uses else {}
 
     def initial(self, group):
         """What new states are filled with, by name, where that is not zero."""
@@ -126,7 +175,13 @@ class Optimizer(torch.optim.Optimizer):
 
     def layout(self, group, p):
         """The rule and matrix that the engines run for ``p``, its state format applied."""
-        rule = self.rule(group, p)
+        rule, shape = self.rule(group, p), self.matrix(group, p)
+        if not settings.is_structural(group):
+            return self._stored(group, p, rule, shape)
+        return blocks.laid_out(*self._stored(group, p, blocks.varied(rule, group), shape), group, p)
+
+    def _stored(self, group, p, rule, shape):
+        """A rule and its matrix for the format of the state."""
         if rule.states and self.factors(group, p):
             if reason := nnmf.refusal(rule):
                 raise ValueError(
@@ -134,7 +189,11 @@ class Optimizer(torch.optim.Optimizer):
                     "choose another state_format"
                 )
             return nnmf.nnmf(rule), square(p)
-        return rule, self.matrix(group, p)
+        return rule, shape
+
+    def _check_combination(self, group):
+        """Refuses building blocks that contradict each other or this rule, and warns of pointless ones."""
+        combinations.check(type(self), group)
 
     def _check(self, group):
         check_lr(group["lr"], group["foreach"], group["capturable"])
@@ -160,20 +219,51 @@ class Optimizer(torch.optim.Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.no_grad():
-            if self._program is None or not self._program.is_current(self):
-                self._program = Program(self)
-            self._program.run(self)
+            if not gradients.is_replaced(self):
+                self._run(1.0)
+            else:
+                with gradients.taken(self) as scale:
+                    if scale is not None:
+                        self._run(scale)
         return loss
+
+    def _run(self, scale):
+        """Steps once, with gradients multiplied by ``scale``."""
+        if self._program is None or not self._program.is_current(self):
+            self._program = Program(self)
+        self._program.run(self, scale)
 
     def add_param_group(self, param_group):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
+            self._check_combination({**self.defaults, **param_group})
         super().add_param_group(param_group)
         added = len(self.param_groups) - 1
+        settings.remember_lr(self.param_groups[added])
         for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
             self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
             check_weight_format(self.param_groups[added], p, label)
         self._program = None
+
+    @contextlib.contextmanager
+    def averaged(self):
+        """Inside the ``with`` block, parameters that have an ``ema`` are their averages, for evaluation."""
+        averages = {p: record["ema"] for p, record in self.state.items() if "ema" in record}
+        with torch.no_grad():
+            weights = {p: p.clone() for p in averages}
+            for p, average in averages.items():
+                p.copy_(average)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for p, weight in weights.items():
+                    p.copy_(weight)
+
+    def __repr__(self):
+        """As torch's, without the options that are idle."""
+        idle = {f"    {name}: {value}" for name, value in DEFAULTS.items() if name not in TORCH_FLAGS}
+        return "\n".join(line for line in super().__repr__().splitlines() if line not in idle)
 
     def state_dict(self):
         """The optimizer's state; the torch class it replaces loads it too."""
@@ -189,9 +279,15 @@ class Optimizer(torch.optim.Optimizer):
         One that does not fit (a wrong shape, dtype or option, an incomplete record) raises and changes nothing.
         """
         before = dict(vars(self))  # a load replaces state and groups, and writes into neither
+        saved = {}
+
+        def keep(_, loaded):
+            saved.update(loaded)
+            return state.keep(loaded)
+
         hooks = [
-            self.register_load_state_dict_pre_hook(lambda _, loaded: state.keep(loaded)),
-            self.register_load_state_dict_post_hook(lambda _: self._adopt(), prepend=True),
+            self.register_load_state_dict_pre_hook(keep),
+            self.register_load_state_dict_post_hook(lambda _: self._adopt(saved["param_groups"]), prepend=True),
         ]
         try:
             super().load_state_dict(state_dict)
@@ -202,7 +298,7 @@ class Optimizer(torch.optim.Optimizer):
             for hook in hooks:
                 hook.remove()
 
-    def _adopt(self):
+    def _adopt(self, saved_groups):
         """Unpacks and checks what has been loaded."""
         state.restore(self)
         for seed, (index, p, label) in enumerate(labelled(self.param_groups)):
@@ -211,12 +307,12 @@ class Optimizer(torch.optim.Optimizer):
             check_weight_format(group, p, label)
             member = Member(p, index, label, seed, self.counts_steps, *self.layout(group, p))
             if p in self.state:
-                check_loaded(self, member, self.state[p])
+                check_loaded(self, member, self.state[p], saved_groups[index])
                 state.lay_out(self.state[p], member, group)
 
     def __setstate__(self, state_):
         super().__setstate__(state_)
-        self._program = None
+        self._program, self.spare_sums = None, {}
         for key, default in DEFAULTS.items():
             self.defaults.setdefault(key, default)  # a pickle may be older than an option
         for group in self.param_groups:

@@ -13,12 +13,20 @@ from . import backends
 from .backends import native
 from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
-from .matrix import Matrix
+from .matrix import Matrix, one_row
 from .rule import Rule
-from .scalars import clip_coefficient, scalar_table
-from .state import RESIDUAL, arithmetic, draws, record_of, scale_key, state_codec, weight_codec
+from .scalars import gradient_coefficient, scalar_table, sizes, with_measured
+from .state import RESIDUAL, arithmetic, needs_step, record_of, scale_key, state_codec, weight_codec
 from .telemetry import Telemetry
-from .validation import check_gradient, check_options, check_parameter, check_state, check_weight_format, labelled
+from .validation import (
+    check_gradient,
+    check_options,
+    check_parameter,
+    check_sparse,
+    check_state,
+    check_weight_format,
+    labelled,
+)
 
 
 @dataclass
@@ -66,6 +74,11 @@ class Entry:
         staged = self.staged or Staged([], self.param, self.sides[0], self.grad, self.states)
         staged.decode([self.stored(i, int(self.steps) + 1) for i in range(len(self.codecs))])
         self.staged, self.codecs = staged, [None] * len(self.codecs)
+
+    def value(self, i):
+        """The parameter (0) or a state, decoded."""
+        stored = self.stored(i, 0)
+        return stored.read() if stored else (self.param, *self.states)[i]
 
     def stored(self, i, t):
         """The parameter (0) or a state at step ``t``, or None if it is stored as plain numbers."""
@@ -128,12 +141,14 @@ class Program:
             and all(engine.refresh() for engine in self.engines)
         )
 
-    def run(self, optimizer):
+    def run(self, optimizer, scale):
         for member in self.staged:
             member.check(optimizer)
         engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
-        coefficient = clip_coefficient(optimizer.param_groups, engines)
+        coefficient = gradient_coefficient(optimizer.param_groups, engines, scale)
+        measured = optimizer.measured(engines, tables, coefficient)
+        tables = [with_measured(table, engine.bucket, measured) for table, engine in zip(tables, engines, strict=True)]
         if self.roster is None:
             self._commit(optimizer, engines)
         watched = any(group["telemetry"] for group in optimizer.param_groups)
@@ -178,6 +193,8 @@ class Member:
         check_options(optimizer.param_groups[self.group])
         check_parameter(optimizer, self.param, self.label)
         check_gradient(optimizer, self.param, self.label)
+        if self.param.grad is not None and self.param.grad.layout == torch.sparse_coo:
+            check_sparse(optimizer, self)
         if self.param in optimizer.state:
             check_state(optimizer, self, optimizer.state[self.param])
 
@@ -200,7 +217,7 @@ def _roster(optimizer):
         check_options(group)
         check_weight_format(group, p, label)
         rule, matrix = optimizer.layout(group, p)
-        counts_steps = optimizer.counts_steps or draws(rule, p, group)
+        counts_steps = optimizer.counts_steps or needs_step(rule, p, group)
         members.append(Member(p, index, label, seed, counts_steps, rule, matrix, _formats(group)))
         members[-1].check(optimizer)
     return members, idle
@@ -215,10 +232,13 @@ def _entry(optimizer, member):
     codecs = [weight, *(state_codec(record, name, kind, group) for name, kind in rule.states.items())]
     elements = [state for name, state in states.items() if state.shape == p.shape and rule.shapes[name] == "element"]
     residual = record[RESIDUAL] if weight and weight.side else None
+    if p.grad.layout == torch.sparse_coo:
+        staged = Staged.of_rows(p, p.grad, list(states.values()))
+        return Entry(p, record, tuple(rule.states), codecs, one_row(staged.param), steps, member.seed, staged)
     regular = is_regular(p, p.grad, *elements, row_major=rule.sees_matrices)
     staged = None if regular else Staged.of(p, p.grad, list(states.values()), residual, rule.sees_matrices)
     entry = Entry(p, record, tuple(rule.states), codecs, member.matrix, steps, member.seed, staged)
-    if not backends.engine_class(p.device, rule).reads(rule, codecs):
+    if not backends.engine_class(p.device, rule, arithmetic(p)).reads(rule, codecs):
         entry.decode()
     return entry
 
@@ -232,5 +252,6 @@ def _engines(optimizer, entries):
         capturable = group["capturable"] and p.device.type != "cpu"
         key = (rule.name, p.device, dtype, member.counts_steps, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
-        bucket.add(entry, ScalarRow(member.group, entry.steps, optimizer.constants(group, p)))
-    return [backends.engine_class(bucket.device, bucket.rule)(bucket) for bucket in buckets.values()]
+        constants = {**sizes(rule, member.matrix, p), **optimizer.constants(group, p)}
+        bucket.add(entry, ScalarRow(member.group, entry.steps, constants))
+    return [backends.engine_class(bucket.device, bucket.rule, bucket.dtype)(bucket) for bucket in buckets.values()]

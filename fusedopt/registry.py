@@ -11,18 +11,28 @@ from . import state
 from .groups import param_groups
 from .optimizer import Optimizer
 
-PREFIXES = {"cautious": {"cautious": True}, "decoupled": {"decoupled_weight_decay": True}}
+PREFIXES = {
+    "cautious": {"cautious": True},
+    "decoupled": {"decoupled_weight_decay": True},
+    "lookahead": {"lookahead": (6, 0.5)},
+    "centralized": {"centralize": True},
+    "lazy": {"lazy": "all"},
+}
 SUFFIXES = {
     **{name: {"state_format": name} for name in state.FORMATS if name != "param"},
     **{name: {"weight_format": name} for name in getattr(state, "WEIGHT_FORMATS", ()) if name != "plain"},
 }
 
 
+CUSTOM: dict[str, type[Optimizer]] = {}  # what fusedopt.register_rule made
+
+
 def classes() -> dict[str, type[torch.optim.Optimizer]]:
-    """Every optimizer that the package exports, by its name in lower case."""
+    """Every optimizer that the package exports or that was registered, by its name in lower case."""
     package = importlib.import_module("fusedopt")
     exported = {name.lower(): getattr(package, name) for name in package.__all__}
-    return {name: x for name, x in exported.items() if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)}
+    optimizers = {k: x for k, x in exported.items() if isinstance(x, type) and issubclass(x, torch.optim.Optimizer)}
+    return {**optimizers, **CUSTOM}
 
 
 def list_optimizers(pattern: str = "*") -> list[str]:
@@ -63,12 +73,13 @@ def create_optimizer(name: str, model_or_params, **options) -> torch.optim.Optim
 def parse(name: str) -> tuple[type[torch.optim.Optimizer], dict]:
     """The class that ``name`` stands for, and the options that its building blocks set."""
     words, known = name.lower().split("_"), classes()
-    position = next((i for i, word in enumerate(words) if word in known), None)
-    if position is None:
+    lengths = ((start, start + n) for n in range(len(words), 0, -1) for start in range(len(words) - n + 1))
+    span = next((span for span in lengths if "_".join(words[slice(*span)]) in known), None)
+    if span is None:
         raise _unknown(name)
-    cls = known[words[position]]
+    cls = known["_".join(words[slice(*span)])]
     options: dict = {}
-    for block in (*_blocks(words[:position], PREFIXES, name), *_blocks(words[position + 1 :], SUFFIXES, name)):
+    for block in (*_blocks(words[: span[0]], PREFIXES, name), *_blocks(words[span[1] :], SUFFIXES, name)):
         _add(options, block, name)
     if options and not issubclass(cls, Optimizer):
         option = next(iter(options))

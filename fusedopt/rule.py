@@ -13,8 +13,9 @@ MAX_STATES = 6  # kMaxStreams of csrc/row.h, less gradient and parameter
 # What a state may be, and the shape that the text sees. "signed" and "positive" may be compressed, a "bound" not, and
 # what is "exact" is not even rounded to 16 bits. "sign" is one bit an element: it reads as 1 or -1, and stores whether
 # the new value is above zero.
+# A "copy" is exact and begins as the parameter.
 KINDS = {
-    **dict.fromkeys(("signed", "positive", "bound", "exact", "sign"), "element"),
+    **dict.fromkeys(("signed", "positive", "bound", "exact", "copy", "sign"), "element"),
     **{shape: shape for shape in ("row", "col", "matrix", "tensor")},
 }
 
@@ -26,15 +27,18 @@ class Rule:
     ``update(g, p, *states, *scalars)`` returns the direction ``u`` followed by the new states; the engine then writes
     ``p - lr * u``. ``g``, ``p`` and elementwise states are one element's values in the arithmetic type; row and column
     states those of the element's row and column. The scalars are computed once per step on the host. ``states`` gives
-    the kind of every state (KINDS) by its name in state dicts, in the function's order.
+    the kind of every state (KINDS) by its name in state dicts, in the function's order. A ``whole`` rule returns the
+    new parameter in place of a direction. ``divide`` may be a keyword-only parameter, for another denominator
+    (:mod:`fusedopt.blocks`).
     """
 
     update: Callable
     states: Mapping[str, str] = field(default_factory=dict)
+    whole: bool = False
     scalars: tuple[str, ...] = field(init=False)
 
     def __post_init__(self):
-        names = tuple(inspect.signature(self.update).parameters)
+        names = positional(self.update)
         if names[:2] != ("g", "p"):
             raise TypeError(f"rule {self.name}: the first two parameters must be g and p, not {names[:2]}")
         if len(self.states) > MAX_STATES:
@@ -60,7 +64,7 @@ class Rule:
 
     @property
     def state_parameters(self) -> tuple[str, ...]:
-        return tuple(inspect.signature(self.update).parameters)[2 : 2 + len(self.states)]
+        return positional(self.update)[2 : 2 + len(self.states)]
 
     @functools.cached_property
     def sees_matrices(self) -> bool:
@@ -69,12 +73,26 @@ class Rule:
         return len(kernels) > 1 or bool(kernels[0].sums) or set(self.shapes.values()) - {"element"} != set()
 
 
-def composed(update, like, suffix, parameters, states):
-    """A rule whose ``update`` was built from that of ``like``; ``parameters`` names its arguments after g and p."""
+def positional(function):
+    """The names of a text's inputs."""
+    parameters = inspect.signature(function).parameters.values()
+    return tuple(x.name for x in parameters if x.kind is not inspect.Parameter.KEYWORD_ONLY)
+
+
+def takes(rule, keyword):
+    """Whether the rule leaves a part of its text open (:mod:`fusedopt.denominators`)."""
+    return keyword in inspect.signature(rule.update).parameters
+
+
+def composed(update, like, suffix, parameters, states, whole=False, module=None):
+    """A rule whose ``update`` was built from that of ``like``; ``parameters`` names its arguments after g and p.
+
+    Its C++ text stands with that of ``like``, unless ``module`` says otherwise.
+    """
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    update.__name__, update.__module__ = f"{like.name}_{suffix}", like.update.__module__
+    update.__name__, update.__module__ = f"{like.name}_{suffix}", module or like.update.__module__
     update.__signature__ = inspect.Signature([inspect.Parameter(x, kind) for x in ("g", "p", *parameters)])
-    return Rule(update, states)
+    return Rule(update, states, whole)
 
 
 def averaged(rule):

@@ -5,6 +5,8 @@ from typing import Any
 
 import torch
 
+from . import settings
+
 # The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
 HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious", "step")
 
@@ -21,7 +23,7 @@ def _number(value) -> Any:
 
 def numbers(optimizer, group):
     """The group's hyper-parameters, tensors among them as floats."""
-    values = {key: group[key] for key in optimizer.defaults}
+    values = {key: group[key] for key in (*optimizer.defaults, *(group.keys() & {"initial_lr"}))}
     return {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
 
 
@@ -45,6 +47,12 @@ def expm1(x):
     return x.expm1() if isinstance(x, torch.Tensor) else math.expm1(x)
 
 
+def sizes(rule, matrix, p):
+    """What a rule asks for of a parameter's size."""
+    all_sizes = {"numel": p.numel(), "root_numel": p.numel() ** 0.5, "root_cols": matrix.cols**0.5}
+    return {name: float(size) for name, size in all_sizes.items() if name in rule.scalars}
+
+
 def remember(group, key, value):
     """Keeps a number for the next step: in place where it is on the GPU, as a captured graph reads it there again."""
     old = group[key]
@@ -62,19 +70,18 @@ def scalar_row(optimizer, rule, row, t):
     group = optimizer.param_groups[row.group]
     if not isinstance(t, torch.Tensor):
         group = numbers(optimizer, group)
-    lr, weight_decay = group["lr"], group["weight_decay"]
-    decoupled = group["decoupled_weight_decay"]
     values = {
-        "lr": lr,
-        "decay": lr * weight_decay if decoupled else 0.0,
-        "l2": 0.0 if decoupled else weight_decay,
+        "lr": group["lr"],
+        **settings.decay_scalars(group),
         "gradient_sign": -1.0 if group["maximize"] else 1.0,
-        "cautious": float(group["cautious"]),
+        "cautious": float(group["cautious"] is True),
         "step": t,  # the key of random numbers
+        **(settings.scalars(group, t) if rule.whole else {}),
         **optimizer.scalars(group, t),
         **row.constants,
     }
-    return [values[name] for name in (*HEADER, *rule.scalars)]
+    header = {**values, "l2": 0.0} if rule.whole else values  # a whole rule adds its own
+    return [*(header[name] for name in HEADER), *(values[name] for name in rule.scalars)]
 
 
 def scalar_table(optimizer, bucket):
@@ -96,8 +103,17 @@ def _on(value, device):
     return torch.full((), value, dtype=torch.float64, device=device)  # a fill, not a copy: allowed while capturing
 
 
-def clip_coefficient(groups, engines):
-    """What every gradient is multiplied by, as a 0-dim float64 tensor, or None without clipping.
+def with_measured(table, bucket, measured):
+    """``table`` with these numbers in all its rows: on their device, so that nothing waits for it."""
+    known = {name: value for name, value in measured.items() if name in bucket.rule.scalars}
+    table = table.to(bucket.device) if known else table
+    for name, value in known.items():
+        table[:, len(HEADER) + bucket.rule.scalars.index(name)] = value.to(bucket.device)
+    return table
+
+
+def gradient_coefficient(groups, engines, scale):
+    """What every gradient is multiplied by, as a 0-dim float64 tensor: ``scale``, then clipped; None for one.
 
     The formula of :func:`torch.nn.utils.clip_grad_norm_`, over all gradients of the optimizer.
     """
@@ -105,9 +121,11 @@ def clip_coefficient(groups, engines):
     if len(limits) > 1:
         raise ValueError(f"max_grad_norm bounds the whole optimizer, but its groups differ: {sorted(map(str, limits))}")
     (limit,) = limits
-    if limit is None or not engines:
+    if not engines or (limit is None and scale == 1):
         return None
+    if limit is None:
+        return torch.tensor(scale, dtype=torch.float64)
     squares = [engine.sum_squares() for engine in engines]
     home = squares[0].device
-    norm = torch.stack([square.to(home) for square in squares]).sum().sqrt()
-    return (limit / (norm + 1e-6)).clamp(max=1.0)
+    norm = torch.stack([square.to(home) for square in squares]).sum().sqrt() * scale
+    return (limit / (norm + 1e-6)).clamp(max=1.0) * scale

@@ -69,7 +69,8 @@ class Stages:
     def _kept(self):
         """What is computed once and kept: reductions, new states, and the row and column values that elements use."""
         values = ancestors([self.direction, *self.new])
-        factors = {x for value in values if value.shape == "element" for x in value.used() if x.shape in STORED}
+        used = (x for value in values if value.shape == "element" for x in value.used())
+        factors = {x for x in used if x.shape in STORED and not x.is_condition}  # memory holds numbers only
         factors.update(self._new(False))
         return [value for value in values if value.inputs and (value.reduction or value in factors)]
 

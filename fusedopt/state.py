@@ -4,7 +4,7 @@ import copy
 
 import torch
 
-from . import codecs
+from . import blocks, codecs
 from .layout import is_regular
 from .rule import KINDS
 from .scalars import numbers
@@ -17,6 +17,7 @@ EXACT = dict.fromkeys((*EIGHT_BITS, "nnmf"))  # in these, what does not fit is k
 FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, **EXACT}
 WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
 ROUNDINGS = ("stochastic", "nearest")
+COUNTED = frozenset(("synchronizes", "begins", "cpr_sets", "cpr_active"))  # scalars that depend on the step alone
 RESIDUAL = "weight_residual"  # key of what a weight's codec keeps on the side
 
 
@@ -45,10 +46,10 @@ def record_of(optimizer, member):
         record["step"] = _step_count(known.get("step", taken), p.device if group["capturable"] else torch.device("cpu"))
     for name, kind in rule.states.items():
         if name in missing:
-            record |= _new(name, kind, member, group, initial.get(name, 0.0))
+            record |= _new(name, kind, member, group, initial.get(name, blocks.INITIAL.get(name, 0.0)))
         elif kind not in ROUNDED:
             record[name] = record[name].to(_dtype(kind, p))  # another library's may be bfloat16
-            if kind != "exact":  # one of the parameter's shape was laid out as the parameter when it was loaded
+            if KINDS[kind] != "element" or kind == "sign":  # others were laid out as the parameter when loaded
                 record[name] = record[name].contiguous()
     weight = weight_codec(p, group)
     if weight and weight.side and record.get(RESIDUAL) is None:
@@ -67,11 +68,12 @@ def eight_bit_codec(kind, group):
     return codecs.POSITIVE8 if codec and codec.by_chance and group["state_rounding"] == "nearest" else codec
 
 
-def draws(rule, p, group):
-    """Whether a step rounds by chance, and so must be counted for its random numbers."""
+def needs_step(rule, p, group):
+    """Whether steps must be counted: for random numbers in rounding, or what a building block does at some steps."""
     weight = weight_codec(p, group)
     rounds = group["state_rounding"] == "stochastic" and group["state_format"] in ("8bit", "bf16")
-    return bool(weight and weight.by_chance) or (rounds and "positive" in rule.states.values())
+    by_chance = bool(weight and weight.by_chance) or (rounds and "positive" in rule.states.values())
+    return by_chance or not COUNTED.isdisjoint(rule.scalars)
 
 
 def weight_codec(p, group):
@@ -107,6 +109,8 @@ def _new(name, kind, member, group, value):
         if value != 0:
             codecs.Stored(codes, scale, codec, member.matrix.cols, 0).write(torch.full_like(p, value))
         return {name: codes, scale_key(name): scale}
+    if kind == "copy":
+        return {name: p.detach().to(arithmetic(p), copy=True)}
     rounded = kind in ROUNDED and format not in EXACT
     dtype = (FORMATS[format] or p.dtype) if rounded else arithmetic(p)
     return {name: torch.full_like(p, value, dtype=dtype, memory_format=torch.preserve_format)}

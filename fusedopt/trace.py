@@ -32,6 +32,7 @@ class Value:
     def __init__(self, shape, node: Any = None, inputs=(), reduction=None, level=0, name=None):
         self.shape, self.node, self.inputs = shape, node, inputs
         self.reduction, self.level, self.name = reduction, level, name
+        self.is_condition = False
         self.number = next(_numbers)  # inputs before what is made of them
 
     @classmethod
@@ -87,7 +88,12 @@ def _binary(operator, swapped):
 
 
 def _comparison(operator):
-    return lambda self, other: Value.of(lambda a, b: ast.Compare(a, [operator()], [b]), self, other)
+    def method(self, other):
+        value = Value.of(lambda a, b: ast.Compare(a, [operator()], [b]), self, other)
+        value.is_condition = True
+        return value
+
+    return method
 
 
 for _name, _operator in _BINARY.items():
@@ -102,7 +108,8 @@ def trace(function, shapes):
 
     Returns the inputs by name, and what the function returned, as a list of values.
     """
-    names = list(inspect.signature(function).parameters)
+    parameters = inspect.signature(function).parameters.values()
+    names = [x.name for x in parameters if x.kind is not inspect.Parameter.KEYWORD_ONLY]
     inputs = {name: Value(shapes.get(name, "element"), name=name) for name in names}
     try:
         results = function(*inputs.values())

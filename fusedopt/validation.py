@@ -5,7 +5,8 @@ import itertools
 import torch
 
 from . import codecs
-from .state import FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
+from .settings import decay_form
+from .state import EIGHT_BITS, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -69,10 +70,9 @@ def check_parameter(optimizer, p, label):
 def check_gradient(optimizer, p, label):
     """Refuses a gradient that no engine can apply; called for every parameter before anything is written."""
     name, g = type(optimizer).__name__, p.grad
-    if g.layout != torch.strided:
+    if g.layout not in (torch.strided, torch.sparse_coo):
         raise RuntimeError(
-            f"{name} does not support sparse gradients: the gradient of {label} has layout {g.layout}; "
-            "densify it with p.grad = p.grad.to_dense(), or build the embedding with sparse=False"
+            f"{name}: the gradient of {label} has layout {g.layout}; densify it with p.grad = p.grad.to_dense()"
         )
     for what, tensor in (("parameter", p), ("gradient", g)):
         if tensor.dtype not in FLOATING:
@@ -92,6 +92,24 @@ def check_gradient(optimizer, p, label):
         )
 
 
+def check_sparse(optimizer, member):
+    """Refuses a sparse gradient where a step depends on, or stores together, more than the rows it has values for."""
+    group, p = optimizer.param_groups[member.group], member.param
+    reasons = {
+        "it has more than one sparse dimension": p.grad.sparse_dim() != 1,
+        f"the rule {member.rule.name!r} adds up over other rows too": member.rule.sees_matrices,
+        "an average or slow copy of all rows is kept": "copy" in member.rule.states.values(),
+        "weight_decay is added to the gradient of all rows": group["weight_decay"] != 0 and decay_form(group) == "l2",
+        f"state_format={group['state_format']!r} stores rows together": group["state_format"] in EIGHT_BITS,
+        f"weight_format={group['weight_format']!r} stores rows together": weight_codec(p, group) is not None,
+    }
+    for reason in (reason for reason, holds in reasons.items() if holds):
+        raise RuntimeError(
+            f"{type(optimizer).__name__} does not support sparse gradients here: that of {member.label} is sparse, but "
+            f"{reason}; densify it with p.grad = p.grad.to_dense(), or build the embedding with sparse=False"
+        )
+
+
 def labelled(param_groups):
     """The index of its group, the parameter, and what errors call it, of every parameter."""
     position = itertools.count()
@@ -101,8 +119,8 @@ def labelled(param_groups):
             yield index, p, f"params[{next(position)}]" + (f" ({names[i]!r})" if names else "")
 
 
-def check_loaded(optimizer, member, state):
-    """Refuses what a wrong or truncated checkpoint would bring: a record that lacks some of what its rule keeps."""
+def check_loaded(optimizer, member, state, saved_group):
+    """Refuses what a wrong or truncated checkpoint would bring: a record that lacks some of what was kept."""
     name, label = type(optimizer).__name__, member.label
     if not isinstance(state, dict):
         raise ValueError(f"{name}: the state of {label} is a {type(state).__name__}; expected a dict of tensors")
@@ -113,6 +131,13 @@ def check_loaded(optimizer, member, state):
         raise ValueError(
             f"{name}: state[{missing[0]!r}] of {label} is missing, but {found[0]!r} is there; "
             "load a state dict that is complete and of this class, or drop the record so that its state begins anew"
+        )
+    weight = weight_codec(member.param, saved_group) if "weight_format" in saved_group else None
+    if weight and weight.side and state.get(RESIDUAL) is None:
+        raise ValueError(
+            f"{name}: state[{RESIDUAL!r}] of {label} is missing, but its group was saved with "
+            f"weight_format={saved_group['weight_format']!r}; load a state dict that is complete, or delete "
+            "'weight_format' from its param_groups so that the weight begins without"
         )
     check_state(optimizer, member, state)
 

@@ -2,6 +2,8 @@
 
 import hashlib
 
+import torch
+from codec_cases import CODED
 from references import CASES
 from test_rules import DTYPES, parameters, train
 
@@ -10,13 +12,14 @@ import fusedopt
 
 def digest():
     sha = hashlib.sha256()
-    for case in CASES:
-        for weight, grad in DTYPES.values():
-            params = parameters(weight)
-            with fusedopt.use_backend("cpu"):
-                values, states = train(case.build(params), params, grad_dtype=grad)
-            for tensor in values + states:
-                sha.update(tensor.flatten().double().numpy().tobytes())
+    plain = [(case, *dtypes) for case in CASES for dtypes in DTYPES.values()]
+    coded = [(case, dtype, dtype) for case in CODED for dtype in (torch.float32, torch.bfloat16)]
+    for case, weight, grad in plain + coded:
+        params = parameters(weight)
+        with fusedopt.use_backend("cpu"):
+            values, states = train(case.build(params), params, grad_dtype=grad)
+        for tensor in values + states:
+            sha.update(tensor.flatten().double().numpy().tobytes())
     return sha.hexdigest()
 
 

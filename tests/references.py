@@ -288,7 +288,9 @@ class ReferenceNovoGrad(Reference):
 
     def direction(self, g, p, t, state, group):
         beta1, beta2 = group["betas"]
-        v = state["v"] = (g * g).sum() if t == 1 else beta2 * state["v"] + (1 - beta2) * (g * g).sum()
+        v = state["v"] = (
+            (g * g).sum() if not state.get("v", 0) > 0 else beta2 * state["v"] + (1 - beta2) * (g * g).sum()
+        )
         if group["amsgrad"]:
             v = state["max"] = torch.maximum(state.get("max", v), v)
         x = g / (v.sqrt() + group["eps"]) + group["weight_decay"] * group["inside"] * p
@@ -372,16 +374,26 @@ class ReferenceAdaLo(Reference):
 
 
 class ReferenceAMSGD(Reference):
-    """arXiv:2510.04988, AM-MSGD with a weight for every tensor."""
+    """arXiv:2510.04988, AM-MSGD."""
 
-    options: ClassVar = dict(lr=1e-3, momentum=0.9, memory=0.1)
+    options: ClassVar = dict(lr=1e-3, momentum=0.9, memory=0.1, per_tensor=False)
+
+    def step(self):
+        (group,) = self.param_groups
+        sign, decay = -1 if group["maximize"] else 1, group["weight_decay"]
+        gradients = [(sign * p.grad + decay * p.detach(), self.state[p]) for p in group["params"]]
+        self.beta = self.weight([(g, state.get("d", g)) for g, state in gradients], group)
+        super().step()
+
+    def weight(self, pairs, group):
+        memory = group["memory"]
+        spread = sum(((d - g) ** 2).sum().item() for g, d in pairs)
+        gain = sum(((1 + memory) * g * d - (d - g) * (g + memory * d)).sum().item() for g, d in pairs)
+        return min(max(gain / spread, 0.0), group["momentum"]) if spread > 0 else 0.0
 
     def direction(self, g, p, t, state, group):
         memory, d = group["memory"], state.get("d", g)
-        away = d - g
-        spread = (away * away).sum()
-        beta = ((1 + memory) * (g * d).sum() - (away * (g + memory * d)).sum()) / spread if spread > 0 else 0 * spread
-        beta = beta.clamp(0, group["momentum"])
+        beta = self.weight([(g, d)], group) if group["per_tensor"] else self.beta
         state["d"] = ((beta + memory) * d + (1 - beta) * g) / (1 + memory)
         return state["d"]
 
@@ -407,6 +419,25 @@ class ReferenceAMAdamW(Reference):
         state["d"] = ((1 - beta) * g + (memory * scale + beta) * d) / (1 + memory * scale)
         state.update(product=product * beta, lr=lr)
         return state["d"] / scale
+
+
+class ReferenceRanger(torch.optim.RAdam):
+    """torch's RAdam on gradients without their means, its weights pulled back every sixth step."""
+
+    def __init__(self, params):
+        super().__init__(params, 1e-3, (0.95, 0.999), 1e-5, decoupled_weight_decay=True)
+        self.slow = [p.detach().clone() for p in self.param_groups[0]["params"]]
+
+    @torch.no_grad()
+    def step(self):
+        params = self.param_groups[0]["params"]
+        for p in (p for p in params if p.dim() > 1):
+            p.grad = p.grad - p.grad.mean(tuple(range(1, p.dim())), keepdim=True)
+        super().step()
+        self.steps = getattr(self, "steps", 0) + 1
+        for p, slow in zip(params, self.slow, strict=True):
+            if self.steps % 6 == 0:
+                p.copy_(slow.lerp_(p, 0.5))
 
 
 class ReferenceSM3(Reference):
@@ -567,6 +598,10 @@ class ClippedLAMB(Clipped, ReferenceLAMB):
     pass
 
 
+class ClippedAMSGD(Clipped, ReferenceAMSGD):
+    pass
+
+
 CASES = [
     Case(fusedopt.Adam),
     Case(fusedopt.Adam, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1)),
@@ -661,6 +696,7 @@ CASES = [
     Case(fusedopt.Adamax),
     Case(fusedopt.Adamax, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
     Case(fusedopt.RAdam),
+    Case(fusedopt.Ranger, {}, ReferenceRanger),
     Case(fusedopt.RAdam, dict(lr=0.1, betas=(0.5, 0.8), eps=1e-3, weight_decay=0.1, maximize=True)),
     Case(fusedopt.RAdam, dict(betas=(0.9, 0.5), decoupled_weight_decay=True, weight_decay=0.1)),
     Case(fusedopt.NAdam, {}, TorchNAdam),
@@ -748,6 +784,13 @@ CASES = [
     ),
     Case(fusedopt.AMSGD, {}, ReferenceAMSGD),
     Case(fusedopt.AMSGD, dict(lr=0.1, momentum=0.5, memory=0.5, weight_decay=0.1, maximize=True), ReferenceAMSGD),
+    Case(fusedopt.AMSGD, dict(lr=0.1, weight_decay=0.1, max_grad_norm=0.5), ClippedAMSGD),
+    Case(fusedopt.AMSGD, dict(per_tensor=True, lr=0.1), ReferenceAMSGD),
+    Case(
+        fusedopt.AMSGD,
+        dict(per_tensor=True, momentum=0.5, memory=0.5, weight_decay=0.1, maximize=True),
+        ReferenceAMSGD,
+    ),
     Case(fusedopt.AMAdamW, {}, ReferenceAMAdamW),
     Case(
         fusedopt.AMAdamW,

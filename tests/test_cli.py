@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from fusedopt.backends import NAMES
+from fusedopt.backends import NAMES, compiler
 from fusedopt.bench.contenders import NUMBERS, OPTIMIZERS, contenders
 from fusedopt.bench.harness import Lane
 from fusedopt.bench.models import MODELS
@@ -17,6 +17,14 @@ def test_info_names_every_backend_and_version(capsys):
     assert set(NAMES) <= set(status)
     assert "not available" not in status["eager"]
     assert any(line.split() == ["torch", torch.__version__] for line in lines)
+
+
+def test_info_names_the_compiler_or_why_there_is_none(monkeypatch, capsys):
+    monkeypatch.setattr(compiler, "_compiler", compiler._compiler.__wrapped__)
+    monkeypatch.setenv("CXX", "some-compiler --fast")
+    assert compiler.described().startswith("some-compiler --fast, keeps rules in ")
+    monkeypatch.setenv("FUSEDOPT_COMPILE", "0")
+    assert compiler.described() == "none: FUSEDOPT_COMPILE=0 forbids compiling rules"
 
 
 @pytest.mark.parametrize(

@@ -82,16 +82,32 @@ def encoded(codec, values, key=0):
 @pytest.mark.parametrize(
     ("codec", "values", "codes"),
     [
-        (codecs.SIGNED8, VALUES, [127, -127, 119, -111, 1, -1, 1, 0]),
+        (codecs.SIGNED8, VALUES, [127, -127, 119, -111, 1, 0, 0, 0]),
         (codecs.POSITIVE8, [abs(x) for x in VALUES], [255, 255, 247, 239, 129, 95, 1, 0]),
     ],
     ids=["signed", "positive"],
 )
 def test_codes_are_the_top_bits(codec, values, codes):
-    """Eight an octave below 1.0; -0.26 lies nearest to 0.25; what is not zero has a code."""
+    """Eight an octave below 1.0; -0.26 lies nearest to 0.25; only signed values become zero."""
     main, side = encoded(codec, values)
     assert main.tolist() == codes
     assert side.item() == 1.0
+
+
+EDGES = {1.25: 1, 1.1875: 1, 1.1874999: 0, 0.625: 0, 1e-30: 0, 0.0: 0}  # codes of values over 2^-16 of the largest
+
+
+@pytest.mark.parametrize("size", [16, 300])
+def test_momenta_below_095_of_the_smallest_value_become_zero(backend, size):
+    """SGD's first gradient is its momentum; in a whole block and in parts of one."""
+    p = torch.zeros(size, requires_grad=True)
+    p.grad = torch.zeros(size)
+    values = torch.tensor([*EDGES]) * 2.0**-16
+    p.grad[:13] = torch.cat([values, -values, torch.ones(1)])
+    optimizer = fusedopt.SGD8bit([p], momentum=0.9)
+    optimizer.step()
+    codes = optimizer.state[p]["momentum_buffer"].tolist()
+    assert codes[:13] == [*EDGES.values(), *(-code for code in EDGES.values()), 127]
 
 
 @pytest.mark.parametrize("codec", [codecs.SIGNED8, codecs.POSITIVE8, codecs.POSITIVE8_STOCHASTIC], ids=str)

@@ -197,6 +197,7 @@ REFUSED_HERE = [
     ),
     *((name, {"momentum": 1.0}, ValueError, "Invalid momentum: 1.0; it must be in") for name in ("NSGDA", "AMSGD")),
     *((name, {"memory": -1}, ValueError, "Invalid memory: -1") for name in ("AMSGD", "AMAdamW")),
+    ("AMSGD", {"state_format": "nnmf"}, ValueError, "AMSGD with state_format='nnmf' needs per_tensor=True"),
     ("AdamNorm", {"gamma": 1.0}, ValueError, "Invalid gamma: 1.0; it must be in"),
     ("AdaLo", {"kappa": 0}, ValueError, "Invalid kappa: 0; it must be positive"),
     ("AdaLo", {"mode": "bold"}, ValueError, "Invalid mode: 'bold'; choose from adversarial, compliant"),
@@ -307,7 +308,11 @@ def bad_option(**values):
 
 # what breaks the last parameter, the type of the error, and what its message says
 GRADIENTS = {
-    "sparse": (sparse_gradient, RuntimeError, ["does not support sparse gradients", "sparse_coo", "to_dense()"]),
+    "sparse": (
+        sparse_gradient,
+        RuntimeError,
+        ["does not support sparse gradients", "more than one sparse dimension", "to_dense()"],
+    ),
     "stale": (stale_gradient, RuntimeError, ["(2, 3)", "(4, 4)", "zero_grad()"]),
     "integer": (gradient_of(torch.int64), RuntimeError, ["int64", "float32, bfloat16, float16"]),
     "complex": (gradient_of(torch.complex64), RuntimeError, ["complex64", "torch.view_as_real"]),

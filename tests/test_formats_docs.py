@@ -8,7 +8,7 @@ import pytest
 from fusedopt.bench import convergence, formats_page
 
 ROOT = Path(__file__).parents[1]
-NAMED = {"nearest", "plain", "Lion"}  # contenders of which the page does not claim that they do no harm
+NAMED = {"nearest", "plain", "dynamic", "Lion"}  # contenders of which the page does not claim that they do no harm
 
 
 @pytest.fixture
@@ -41,11 +41,24 @@ def test_harmless_formats_are_within_the_noise_of_seeds(results):
 
 
 def test_numbers_of_the_text(results):
+    runs = results["convergence"]
+    for name, key, times in (("plain weights, fp32 state", "training", 4), ("8-bit dynamic state", "held_out", 3)):
+        run = row(runs, task="digits", contender=f"AdamW, {name}")
+        spread = statistics.stdev(convergence.reference(run, runs)[key])
+        assert statistics.mean(convergence.differences(run, runs, key)) / spread == pytest.approx(times, abs=0.5)
+    lion = row(runs, task="digits", contender="Lion, 8-bit state")
+    assert max(convergence.differences(lion, runs, "held_out")) < 0  # "for every seed"
     deviations = {each["format"]: each["deviation"][-1] for each in results["small_updates"]}
     assert 25 <= deviations["stochastic"] / deviations["split24"] <= 35  # "a thirtieth"
-    silent = row(results["silence"], state="8bit")
-    assert 0.28 <= silent["update"][-1] <= 0.4  # "a third of the learning rate"
-    assert row(results["silence"], state="bf16")["update"][-1] == 0  # "free of this"
+    for run in results["reversal"]:
+        ours, exact = run["reversed"]
+        assert run["scale"] == "stands" or abs(ours / exact - 1) <= 0.1  # "a tenth at most"
+        assert "0.9" not in run["rule"].split() or run["ended"] == [0, 0]  # "comes to rest"
+    zeros = row(results["errors"], scheme="fusedopt", state="m", blocks="heavy-tailed")["zeros"]
+    assert zeros == pytest.approx(0.03, abs=0.005)  # "3 %"
+    stuck = {run["rule"]: run for run in results["reversal"] if run["scale"] == "stands"}
+    assert stuck["AdamW, beta1 = 0.95"]["ended"][0] <= -1e4  # "huge"
+    assert stuck["AdamW, beta1 = 0.9"]["reversed"] == pytest.approx([0.67, 1], abs=0.02)  # "two thirds"
     assert row(results["bytes"], contender="AdamW, 8-bit state")["states"] <= 2.05
 
 

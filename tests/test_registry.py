@@ -13,7 +13,7 @@ NAMES = [name for name, x in EXPORTS if isinstance(x, type) and issubclass(x, to
 
 def test_every_exported_class_is_listed_under_its_name():
     assert {"SGD", "AdamW", "SMMF", "LBFGS"} <= set(NAMES)
-    assert fusedopt.list_optimizers() == sorted(name.lower() for name in NAMES)
+    assert fusedopt.list_optimizers() == sorted({*map(str.lower, NAMES), *registry.CUSTOM})
     assert fusedopt.list_optimizers("adam*") == [x for x in fusedopt.list_optimizers() if x.startswith("adam")]
     assert {"adam", "adamw", "adamax"} <= set(fusedopt.list_optimizers("Adam*"))
     assert fusedopt.list_optimizers("nothing*") == []
@@ -74,7 +74,7 @@ REFUSED = [
     ("adam_atan2", {}, "did you mean 'adamatan2'"),
     ("cautious_adamww_nnmf", {}, "did you mean 'cautious_adamw_nnmf'"),
     ("adamw_cautious", {}, "did you mean 'cautious_adamw'"),
-    ("zzzz", {}, "Before a class may stand cautious, decoupled, after it fp32, bf16"),
+    ("zzzz", {}, "Before a class may stand cautious, decoupled, lookahead, centralized, lazy, after it fp32, bf16"),
     ("", {}, "unknown optimizer ''"),
     ("adamw_nnmf_bf16", {}, "'adamw_nnmf_bf16' sets state_format twice, to 'nnmf' and to 'bf16'"),
     ("adamw_nnmf", {"state_format": "fp32"}, "state_format is set by the name 'adamw_nnmf' and by state_format='fp32'"),

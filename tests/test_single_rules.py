@@ -8,8 +8,6 @@ import torch
 from conftest import assert_same_bits, parameters, records, set_gradients, train
 
 import fusedopt
-from fusedopt import backends
-from fusedopt.backends import native
 from fusedopt.rules import nadam
 
 
@@ -52,23 +50,6 @@ def test_scalars_of_the_state_follow_tensor_hyperparameters(backend, cls, key):
         train(optimizer, params, 2)
         saved.append(optimizer.state_dict()["state"][0])
     assert_same_bits(*saved)
-
-
-@pytest.mark.skipif(bool(native.missing), reason=str(native.missing))
-def test_rules_that_are_not_compiled_run_on_eager_with_a_warning():
-    """Rank-1 forms are compiled for few rules; the same holds for rules that users write."""
-    (p,) = parameters(((6, 4),))
-    p.grad = torch.ones_like(p)
-    optimizer = fusedopt.Adagrad([p], state_format="nnmf")
-    with (
-        fusedopt.use_backend("cpu"),
-        pytest.raises(RuntimeError, match="'cpu' cannot step rule 'adagrad_nnmf': it is not compiled into fusedopt"),
-    ):
-        optimizer.step()
-    backends._warn_of_eager.cache_clear()
-    with pytest.warns(UserWarning, match="rule 'adagrad_nnmf' is not compiled into fusedopt, so the eager engine"):
-        optimizer.step()
-    assert optimizer.state[p]["step"] == 1
 
 
 def test_adagrad_starts_rank_1_sums_at_its_initial_value():
@@ -274,6 +255,44 @@ def test_adaptive_memory_of_none_is_gradient_descent(backend):
     assert torch.equal(found, displacement(fusedopt.SGD, lr=0.1))
 
 
+def test_one_weight_for_all_groups_or_one_for_every_tensor(backend):
+    """The second tensor goes on as before, the first turns round: between them they keep some of the old direction."""
+    directions = {}
+    for form in ("one group", "two groups", "per tensor"):
+        params = parameters(((9,), (5, 4)), torch.float64)
+        groups = [{"params": [p]} for p in params] if form == "two groups" else params
+        optimizer = fusedopt.AMSGD(groups, memory=0.0, per_tensor=form == "per tensor")
+        for sizes in ((1.0, 1.0), (-1.0, 0.5)):
+            for p, size in zip(params, sizes, strict=True):
+                p.grad = torch.full_like(p, size)
+            optimizer.step()
+        directions[form] = [optimizer.state[p]["direction"][..., 0].mean().item() for p in params]
+    beta = (9 + 20 * 0.5**2) / (9 * 2**2 + 20 * 0.5**2)
+    assert directions["one group"] == directions["two groups"] == pytest.approx([2 * beta - 1, 0.5 + 0.5 * beta])
+    assert directions["per tensor"] == pytest.approx([2 * 0.25 - 1, 0.5 + 0.5 * 0.9])
+
+
+def test_groups_that_ask_for_different_weights_are_refused(backend):
+    params = parameters(((5,), (3,)))
+    optimizer = fusedopt.AMSGD([{"params": params[:1], "momentum": 0.5}, {"params": params[1:]}])
+    set_gradients(params, 0)
+    with pytest.raises(ValueError, match=r"groups have \(momentum, memory\) \[\(0.5, 0.1\), \(0.9, 0.1\)\]"):
+        optimizer.step()
+    assert not optimizer.state
+    optimizer.param_groups[0]["per_tensor"] = True
+    optimizer.step()
+
+
+@pytest.mark.parametrize("options", [{"state_format": "8bit"}, {"state_format": "8bit_dynamic"}], ids=str)
+def test_adaptive_memory_reads_codes(backend, options):
+    """Eight bits keep a direction to a 16th or so of its elements, and its weight follows."""
+    params, plain = parameters(), parameters()
+    train(fusedopt.AMSGD(params, lr=0.1, **options), params, 3)
+    train(fusedopt.AMSGD(plain, lr=0.1), plain, 3)
+    for p, q, start in zip(params, plain, parameters(), strict=True):
+        torch.testing.assert_close(p - start, q - start, rtol=0.1, atol=0.02)
+
+
 def test_adaptive_memory_stops_at_its_bound(backend):
     """Gradients that go on in one direction ask for all of the memory there is."""
     g, (p,) = torch.linspace(1, 2, 9, dtype=torch.float64), parameters(((9,),), torch.float64)
@@ -351,7 +370,7 @@ def test_a_refused_loss_changes_nothing(backend, arguments, message):
     with pytest.raises(ValueError, match=message):
         optimizer.step(**arguments)
     assert_same_bits(params, parameters())
-    params[1].grad = torch.ones(5).to_sparse()
+    params[0].grad = torch.ones(7, 5).to_sparse()
     with pytest.raises(RuntimeError, match="sparse"):
         optimizer.step(loss=1.0)
     assert optimizer.param_groups[0]["loss_ema"] == 0.0

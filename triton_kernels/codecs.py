@@ -149,7 +149,7 @@ def _codes(x, chance, CODEC: tl.constexpr):
     scale = tl.maximum(largest, _LEAST).to(tl.float32, bitcast=True)
     bits = (x * divide(1.0, scale)).to(tl.uint32, bitcast=True)
     top = (((bits & _MAGNITUDE) + (1 << 19 if chance is None else chance >> 12)) >> 20).to(tl.int32)
-    code = tl.minimum(tl.maximum(top - CODEC.offset, tl.minimum(top, 1)), CODEC.last)
+    code = tl.minimum(tl.maximum(top - CODEC.offset, tl.minimum(top, CODEC.least)), CODEC.last)
     return tl.where(bits >> 31 == 1, -code, code), scale
 
 

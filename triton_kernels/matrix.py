@@ -23,6 +23,7 @@ class Sweep:
 
     domain: str
     commits: bool
+    whole: bool  # the text gives the new parameter itself
     reads_param: bool
     fixed: tuple[Value, ...]
     moving: tuple[Value, ...]
@@ -55,7 +56,7 @@ def _tile(memory, row, at, scale, fixed, TEXT: tl.constexpr, S: tl.constexpr):
     else:
         results = TEXT(*fixed, *moving)
     if S.commits:
-        p = stepped(p, results[0], g, row)
+        p = stepped(p, results[0], g, row, S.whole)
         tl.store(elements(memory, at, 1, S), narrow(p, S.types[1]), inside)
         results = results[1:]
     for i in tl.static_range(len(S.written)):

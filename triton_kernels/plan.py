@@ -69,6 +69,7 @@ def described(rule, i, dtypes, tile, width, arithmetic):
     sweep = Sweep(
         kernel.domain,
         kernel.commits,
+        rule.whole,
         stages.inputs[1] in stages.loads(kernel),
         tuple(x for x in values if x.shape not in DOWN),
         tuple(x for x in values if x.shape in DOWN),

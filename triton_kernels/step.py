@@ -36,6 +36,7 @@ def constants(rule, streams):
         "RULE": rule_function(rule),
         "STREAMS": tuple(stream(i, *how) for i, how in enumerate(streams)),
         "SCALARS": len(rule.scalars),
+        "WHOLE": rule.whole,
         "WIDTH": width([dtype for dtype, _ in streams]),
     }
 
@@ -88,8 +89,10 @@ def gradient(g, p, row, scale):
 
 
 @triton.jit
-def stepped(p, u, g, row):
-    """The new parameter; ``u`` is the rule's direction."""
+def stepped(p, u, g, row, WHOLE: tl.constexpr):
+    """The new parameter; ``u`` is the rule's direction, or what a WHOLE rule wants written."""
+    if WHOLE:
+        return u
     if tl.load(row + _CAUTIOUS).to(p.dtype) != 0:
         u = _cautious(u, g)
     step = tl.load(row + _LR).to(p.dtype) * u
@@ -100,7 +103,7 @@ def stepped(p, u, g, row):
 
 
 @triton.jit
-def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.constexpr):
+def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.constexpr, WHOLE: tl.constexpr):
     """The whole step on one block, as ``backends/eager.py`` has it: the new parameter and states."""
     scale = gradient_scale(row, coefficient, p.dtype)
     g = gradient(g, p, row, scale)
@@ -108,12 +111,12 @@ def _update(g, p, states, row, coefficient, RULE: tl.constexpr, SCALARS: tl.cons
     for i in tl.static_range(SCALARS):
         scalars += (tl.load(row + OWN + i).to(p.dtype),)
     new = RULE(g, p, *states, *scalars)
-    return stepped(p, new[0], g, row), new[1:]
+    return stepped(p, new[0], g, row, WHOLE), new[1:]
 
 
 @triton.jit
 def _step_block(words, start, numel, row, coefficient, RULE: tl.constexpr, STREAMS: tl.constexpr,
-                SCALARS: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
+                SCALARS: tl.constexpr, WHOLE: tl.constexpr, WIDTH: tl.constexpr, SIZE: tl.constexpr):  # fmt: skip
     """Steps SIZE elements: with WIDTH > 1 all of them, in accesses of WIDTH; else those that lie inside the tensor."""
     T: tl.constexpr = tl.float64 if STREAMS[1].main == tl.float64 else tl.float32
     step = tl.load(row + _STEP).to(tl.int64).to(tl.uint32)
@@ -124,7 +127,7 @@ def _step_block(words, start, numel, row, coefficient, RULE: tl.constexpr, STREA
     for i in tl.static_range(len(STREAMS)):
         places += (place(words, tile, STREAMS[i], WIDTH),)
         values += (read(places[i], tile, STREAMS[i]).to(T),)
-    p, states = _update(values[0], values[1], values[2:], row, coefficient, RULE, SCALARS)
+    p, states = _update(values[0], values[1], values[2:], row, coefficient, RULE, SCALARS, WHOLE)
     write(p, places[1], tile, STREAMS[1])
     for i in tl.static_range(2, len(STREAMS)):
         write(states[i - 2], places[i], tile, STREAMS[i])
@@ -132,15 +135,16 @@ def _step_block(words, start, numel, row, coefficient, RULE: tl.constexpr, STREA
 
 @triton.jit(do_not_specialize=["columns"])
 def step(table, chunks, scalars, columns, coefficient,
-         RULE: tl.constexpr, STREAMS: tl.constexpr, SCALARS: tl.constexpr, WIDTH: tl.constexpr):  # fmt: skip
+         RULE: tl.constexpr, STREAMS: tl.constexpr, SCALARS: tl.constexpr, WHOLE: tl.constexpr,
+         WIDTH: tl.constexpr):  # fmt: skip
     """One program a chunk. ``coefficient`` scales all gradients, or is None."""
     words, start, numel = _locate(table, chunks)
     row = scalars + tl.load(words + ROW).to(tl.int32).to(tl.int64) * columns
     if start + _BLOCK <= numel and _is_aligned(words, STREAMS):
-        _step_block(words, start, numel, row, coefficient, RULE, STREAMS, SCALARS, WIDTH, _BLOCK)
+        _step_block(words, start, numel, row, coefficient, RULE, STREAMS, SCALARS, WHOLE, WIDTH, _BLOCK)
     else:  # in parts, for few registers
         for part in range(start, min(start + _BLOCK, numel), _PART):
-            _step_block(words, part, numel, row, coefficient, RULE, STREAMS, SCALARS, 1, _PART)
+            _step_block(words, part, numel, row, coefficient, RULE, STREAMS, SCALARS, WHOLE, 1, _PART)
 
 
 @triton.jit

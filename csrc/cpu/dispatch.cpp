@@ -1,5 +1,7 @@
 #include "dispatch.h"
 
+#include <dlfcn.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
@@ -50,6 +52,24 @@ const Entry* find(const Entry* rules, int count, const std::string& name) {
   return found == end ? nullptr : found;
 }
 
+// The ISA's own rules, and those of libraries.
+std::vector<const Isa*>& loaded() {
+  static std::vector<const Isa*> all = {&kernels()};
+  return all;
+}
+
+const RuleKernels* find_rule(const std::string& name) {
+  for (const Isa* isa : loaded())
+    if (const RuleKernels* found = find(isa->rules, isa->rule_count, name)) return found;
+  return nullptr;
+}
+
+const MatrixKernels* find_matrix_rule(const std::string& name) {
+  for (const Isa* isa : loaded())
+    if (const MatrixKernels* found = find(isa->matrix_rules, isa->matrix_rule_count, name)) return found;
+  return nullptr;
+}
+
 }  // namespace
 
 const Isa& kernels() {
@@ -71,6 +91,13 @@ std::vector<std::string> compiled_rules() {
   return names;
 }
 
+void load_rules(const std::string& library) {
+  void* handle = dlopen(library.c_str(), RTLD_NOW | RTLD_LOCAL);
+  void* entry = handle ? dlsym(handle, "fusedopt_kernels") : nullptr;
+  if (!entry) throw std::runtime_error("cannot load " + library + ": " + dlerror());
+  loaded().push_back(reinterpret_cast<const Isa* (*)()>(entry)());
+}
+
 namespace {
 
 void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars, int threads, Seen* seen) {
@@ -88,10 +115,9 @@ void step_elements(const Table& table, StepKernel kernel, const Scalars& scalars
 }  // namespace
 
 void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads, Seen* seen) {
-  const Isa& all = kernels();
-  if (const RuleKernels* found = find(all.rules, all.rule_count, rule))
+  if (const RuleKernels* found = find_rule(rule))
     return step_elements(table, fp64 ? found->fp64 : found->fp32, scalars, threads, seen);
-  const MatrixKernels* found = find(all.matrix_rules, all.matrix_rule_count, rule);
+  const MatrixKernels* found = find_matrix_rule(rule);
   if (!found)
     throw std::runtime_error("rule '" + rule + "' is not compiled into fusedopt._C; run `make rules` and rebuild");
   const MatrixSteps& steps = fp64 ? found->fp64 : found->fp32;

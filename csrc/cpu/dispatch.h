@@ -12,6 +12,8 @@ namespace fusedopt {
 const Isa& kernels();
 std::vector<std::string> compiled_isas();
 std::vector<std::string> compiled_rules();
+// Adds the rules of a library that was compiled from kernels.cpp for this ISA; it stays loaded.
+void load_rules(const std::string& library);
 
 // `seen`: what the step did to every tensor, zeros to begin with, or null.
 void cpu_step(const Table& table, const std::string& rule, bool fp64, const Scalars& scalars, int threads, Seen* seen);

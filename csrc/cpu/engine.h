@@ -73,8 +73,10 @@ struct Header {
     g = sign * g;
     return has_l2 ? l2(g, p, weight) : g;
   }
-  // The parameter after a step in direction u.
+  // The parameter after a step in direction u, which a whole rule gives itself.
+  template <class Rule>
   FUSEDOPT_INLINE F stepped(F u, F g, F p) const {
+    if constexpr (Rule::whole) return u;
     if (is_cautious) u = cautious(u, g);
     const F step = lr * u;
     return p - (has_decay ? decoupled(step, p, decay) : step);
@@ -99,7 +101,7 @@ FUSEDOPT_INLINE void update(const Scalars<Rule, T>& k, T* const* at, int i) {
   const F p = F::load(at[kParam] + i);
   const F g = k.gradient(F::load(at[kGrad] + i), p);
   const F u = Rule::template update<F>(g, p, s, k.rule);
-  k.stepped(u, g, p).store(at[kParam] + i);
+  k.template stepped<Rule>(u, g, p).store(at[kParam] + i);
   for (int n = 0; n < Rule::states; ++n) s[n].store(at[kFirstState + n] + i);
 }
 

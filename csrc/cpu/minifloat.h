@@ -1,5 +1,6 @@
 // Eight-bit codes: the top bits of x / scale, where scale is the block's largest magnitude. Eight codes an octave, 1.0
-// is the last, 0 is zero, and what is not zero never gets code 0. fusedopt/codecs.py has the same lines in torch.
+// is the last, 0 is zero, and what is smaller than the smallest value is zero in signed codes only. fusedopt/codecs.py
+// has the same lines in torch, and the reasons.
 #pragma once
 #include <algorithm>
 
@@ -15,6 +16,9 @@ template <class Byte>
 constexpr int16_t kLast = kHasSign<Byte> ? 127 : 255;
 template <class Byte>
 constexpr int16_t kOffset = 1016 - kLast<Byte>;
+// The code of what is below the smallest value and not zero.
+template <class Byte>
+constexpr int16_t kLeast = kHasSign<Byte> ? 0 : 1;
 
 template <class Byte>
 FUSEDOPT_INLINE void decode_halves(float* to, const Byte* from, Floats scale) {
@@ -62,7 +66,7 @@ float block_scale(const float* from) {
 // `top`: the twelve bits of a rounded magnitude.
 template <class Byte>
 FUSEDOPT_INLINE Halves code_of(Halves top) {
-  const Halves code = top - kOffset<Byte>, least = top < 1 ? top : Halves{} + 1;
+  const Halves code = top - kOffset<Byte>, least = top < kLeast<Byte> ? top : Halves{} + kLeast<Byte>;
   const Halves clamped = code > least ? code : least;
   return kHasSign<Byte> ? (clamped < kLast<Byte> ? clamped : Halves{} + kLast<Byte>) : clamped;
 }

@@ -60,7 +60,7 @@ class SweepBase {
     if (needs(kGrad, header)) g = header.gradient(F::load(at[kGrad] + i), p);
     if constexpr (Kernel::commits) {
       const F u = Kernel::template update<F>(g, p, s, k, term);
-      header.stepped(u, g, p).store(at[kParam] + i);
+      header.template stepped<Rule>(u, g, p).store(at[kParam] + i);
       for (int n = kFirst; n < written; ++n) s[n - kFirst].store(at[n] + i);
     } else {
       Kernel::template update<F>(g, p, s, k, term);

@@ -20,6 +20,7 @@ template <bool is_signed, bool by_chance>
 struct Code {
   static constexpr bool scaled = true;
   static constexpr int main = 1, side = 0, last = is_signed ? 127 : 255, offset = 1016 - last;
+  static constexpr int least = is_signed ? 0 : 1;  // code of what is below the smallest value and not zero
 
   static FUSEDOPT_INLINE float decode(uint32_t byte, uint32_t scale) {
     const int code = is_signed ? static_cast<int8_t>(byte) : static_cast<int>(byte);
@@ -31,7 +32,7 @@ struct Code {
   static FUSEDOPT_INLINE Bits encode(float x, float inverse, uint32_t draw) {
     const uint32_t magnitude = bits_of(abs(x) * inverse);
     const int top = static_cast<int>((magnitude + (by_chance ? draw >> 12 : 1u << 19)) >> 20);
-    const int size = smaller(smaller(top, larger(top - offset, 1)), last);
+    const int size = smaller(larger(top - offset, smaller(top, least)), last);
     return {static_cast<uint32_t>(is_signed && x < 0 ? -size : size), 0};
   }
 };

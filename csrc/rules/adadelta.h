@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adadelta {
   static constexpr const char* name = "adadelta";
   static constexpr int states = 2, scalars = 3;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adafactor_hf {
   static constexpr const char* name = "adafactor_hf";
   static constexpr int states = 2, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 11;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // r
@@ -150,6 +151,7 @@ struct adafactor_hf {
 struct adafactor_hf_momentum {
   static constexpr const char* name = "adafactor_hf_momentum";
   static constexpr int states = 3, scalars = 12;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 12;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -298,6 +300,7 @@ struct adafactor_hf_momentum {
 struct adafactor_late_sqrt {
   static constexpr const char* name = "adafactor_late_sqrt";
   static constexpr int states = 2, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 11;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // r
@@ -442,6 +445,7 @@ struct adafactor_late_sqrt {
 struct adafactor_late_sqrt_momentum {
   static constexpr const char* name = "adafactor_late_sqrt_momentum";
   static constexpr int states = 3, scalars = 12;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 12;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -592,6 +596,7 @@ struct adafactor_late_sqrt_momentum {
 struct adafactor_torch {
   static constexpr const char* name = "adafactor_torch";
   static constexpr int states = 2, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 9;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // r
@@ -719,6 +724,7 @@ struct adafactor_torch {
 struct adafactor_torch_momentum {
   static constexpr const char* name = "adafactor_torch_momentum";
   static constexpr int states = 3, scalars = 12;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 10;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -852,6 +858,7 @@ struct adafactor_torch_momentum {
 struct adafactor_vector {
   static constexpr const char* name = "adafactor_vector";
   static constexpr int states = 1, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 3;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // v
@@ -917,6 +924,7 @@ struct adafactor_vector {
 struct adafactor_vector_momentum {
   static constexpr const char* name = "adafactor_vector_momentum";
   static constexpr int states = 2, scalars = 12;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 4;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adagrad {
   static constexpr const char* name = "adagrad";
   static constexpr int states = 1, scalars = 1;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F total = s[0];

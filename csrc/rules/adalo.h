@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adalo {
   static constexpr const char* name = "adalo";
   static constexpr int states = 1, scalars = 2;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adam {
   static constexpr const char* name = "adam";
   static constexpr int states = 2, scalars = 7;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];
@@ -30,6 +31,7 @@ struct adam {
 struct adam_nnmf {
   static constexpr const char* name = "adam_nnmf";
   static constexpr int states = 5, scalars = 7;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 13;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // m_row
@@ -126,6 +128,7 @@ struct adam_nnmf {
 struct amsgrad {
   static constexpr const char* name = "amsgrad";
   static constexpr int states = 3, scalars = 7;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adam_atan2 {
   static constexpr const char* name = "adam_atan2";
   static constexpr int states = 2, scalars = 7;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adam_mini {
   static constexpr const char* name = "adam_mini";
   static constexpr int states = 2, scalars = 7;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 4;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -80,6 +81,7 @@ struct adam_mini {
 struct adam_mini_rows {
   static constexpr const char* name = "adam_mini_rows";
   static constexpr int states = 2, scalars = 7;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adamax {
   static constexpr const char* name = "adamax";
   static constexpr int states = 2, scalars = 5;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct adabeliefnorm {
   static constexpr const char* name = "adabeliefnorm";
   static constexpr int states = 3, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -91,6 +92,7 @@ struct adabeliefnorm {
 struct adamnorm {
   static constexpr const char* name = "adamnorm";
   static constexpr int states = 3, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -173,6 +175,7 @@ struct adamnorm {
 struct diffgradnorm {
   static constexpr const char* name = "diffgradnorm";
   static constexpr int states = 4, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -258,6 +261,7 @@ struct diffgradnorm {
 struct radamnorm {
   static constexpr const char* name = "radamnorm";
   static constexpr int states = 3, scalars = 10;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct am_adamw {
   static constexpr const char* name = "am_adamw";
   static constexpr int states = 3, scalars = 9;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // d
@@ -109,6 +110,23 @@ struct am_adamw {
 struct am_sgd {
   static constexpr const char* name = "am_sgd";
   static constexpr int states = 1, scalars = 3;
+  static constexpr bool whole = false;
+  template <class F>
+  FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
+    const F d = s[0];
+    const F beta = k[0];
+    const F memory = k[1];
+    const F first = k[2];
+    const F u = ((beta + memory) * select(first > F(0), g, d) + (F(1) - beta) * g) / (F(1) + memory);
+    s[0] = u;
+    return u;
+  }
+};
+
+struct am_sgd_per_tensor {
+  static constexpr const char* name = "am_sgd_per_tensor";
+  static constexpr int states = 1, scalars = 3;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 3;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // d

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct amos {
   static constexpr const char* name = "amos";
   static constexpr int states = 2, scalars = 11;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::tensor, Op::none},  // v
@@ -109,6 +110,7 @@ struct amos {
 struct amos_momentum {
   static constexpr const char* name = "amos_momentum";
   static constexpr int states = 3, scalars = 13;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -216,6 +218,7 @@ struct amos_momentum {
 struct amos_rows {
   static constexpr const char* name = "amos_rows";
   static constexpr int states = 2, scalars = 11;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 7;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // v
@@ -322,6 +325,7 @@ struct amos_rows {
 struct amos_rows_momentum {
   static constexpr const char* name = "amos_rows_momentum";
   static constexpr int states = 3, scalars = 13;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 8;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct asgd {
   static constexpr const char* name = "asgd";
   static constexpr int states = 1, scalars = 4;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F p, F* s, const F* k) {
     const F ax = s[0];

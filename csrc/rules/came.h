@@ -8,6 +8,7 @@ namespace fusedopt {
 struct came {
   static constexpr const char* name = "came";
   static constexpr int states = 5, scalars = 9;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 20;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -245,6 +246,7 @@ struct came {
 struct came_vector {
   static constexpr const char* name = "came_vector";
   static constexpr int states = 2, scalars = 6;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 3;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

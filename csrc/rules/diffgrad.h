@@ -8,6 +8,7 @@ namespace fusedopt {
 struct diffgrad {
   static constexpr const char* name = "diffgrad";
   static constexpr int states = 3, scalars = 6;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct lamb {
   static constexpr const char* name = "lamb";
   static constexpr int states = 2, scalars = 11;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 4;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

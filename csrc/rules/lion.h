@@ -8,6 +8,7 @@ namespace fusedopt {
 struct lion {
   static constexpr const char* name = "lion";
   static constexpr int states = 1, scalars = 4;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];
@@ -23,6 +24,7 @@ struct lion {
 struct lion_nnmf {
   static constexpr const char* name = "lion_nnmf";
   static constexpr int states = 3, scalars = 4;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 7;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // m_row

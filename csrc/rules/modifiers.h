@@ -5,8 +5,8 @@
 namespace fusedopt {
 
 template <class F>
-FUSEDOPT_INLINE F l2(F g, F p, F weight) {
-  return g + weight * p;
+FUSEDOPT_INLINE F l2(F g, F p, F l2) {
+  return g + l2 * p;
 }
 
 template <class F>

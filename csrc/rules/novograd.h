@@ -8,6 +8,7 @@ namespace fusedopt {
 struct novograd {
   static constexpr const char* name = "novograd";
   static constexpr int states = 2, scalars = 8;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 4;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -48,7 +49,8 @@ struct novograd {
       const F rate2 = k[2];
       const F size = k[3];
       const F mean2 = k[4];
-      out[0] = beta2 * v + rate2 * (size * mean2);
+      const F x1 = size * mean2;
+      out[0] = select(v > F(0), beta2 * v + rate2 * x1, x1);
     }
   };
   struct kernel2 {
@@ -81,6 +83,7 @@ struct novograd {
 struct novograd_amsgrad {
   static constexpr const char* name = "novograd_amsgrad";
   static constexpr int states = 3, scalars = 8;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -124,7 +127,8 @@ struct novograd_amsgrad {
       const F rate2 = k[3];
       const F size = k[4];
       const F mean3 = k[5];
-      const F new_v = beta2 * v + rate2 * (size * mean3);
+      const F x1 = size * mean3;
+      const F new_v = select(v > F(0), beta2 * v + rate2 * x1, x1);
       out[0] = new_v;
       out[1] = maximum(v_max, new_v);
     }

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct nsgda {
   static constexpr const char* name = "nsgda";
   static constexpr int states = 1, scalars = 5;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 2;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m

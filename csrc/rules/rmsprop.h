@@ -8,6 +8,7 @@ namespace fusedopt {
 struct rmsprop {
   static constexpr const char* name = "rmsprop";
   static constexpr int states = 1, scalars = 3;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];
@@ -23,6 +24,7 @@ struct rmsprop {
 struct rmsprop_centered {
   static constexpr const char* name = "rmsprop_centered";
   static constexpr int states = 2, scalars = 3;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];
@@ -42,6 +44,7 @@ struct rmsprop_centered {
 struct rmsprop_centered_momentum {
   static constexpr const char* name = "rmsprop_centered_momentum";
   static constexpr int states = 3, scalars = 4;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];
@@ -65,6 +68,7 @@ struct rmsprop_centered_momentum {
 struct rmsprop_momentum {
   static constexpr const char* name = "rmsprop_momentum";
   static constexpr int states = 2, scalars = 4;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct rprop {
   static constexpr const char* name = "rprop";
   static constexpr int states = 2, scalars = 4;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F prev = s[0];

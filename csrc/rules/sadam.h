@@ -8,6 +8,7 @@ namespace fusedopt {
 struct sadam {
   static constexpr const char* name = "sadam";
   static constexpr int states = 2, scalars = 6;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];
@@ -29,6 +30,7 @@ struct sadam {
 struct samsgrad {
   static constexpr const char* name = "samsgrad";
   static constexpr int states = 3, scalars = 6;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct sgd {
   static constexpr const char* name = "sgd";
   static constexpr int states = 0, scalars = 0;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F*, const F*) {
     return g;
@@ -17,6 +18,7 @@ struct sgd {
 struct sgd_momentum {
   static constexpr const char* name = "sgd_momentum";
   static constexpr int states = 1, scalars = 2;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F b = s[0];
@@ -31,6 +33,7 @@ struct sgd_momentum {
 struct sgd_momentum_nnmf {
   static constexpr const char* name = "sgd_momentum_nnmf";
   static constexpr int states = 3, scalars = 2;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 7;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // b_row
@@ -106,6 +109,7 @@ struct sgd_momentum_nnmf {
 struct sgd_nesterov {
   static constexpr const char* name = "sgd_nesterov";
   static constexpr int states = 1, scalars = 2;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F b = s[0];
@@ -120,6 +124,7 @@ struct sgd_nesterov {
 struct sgd_nesterov_nnmf {
   static constexpr const char* name = "sgd_nesterov_nnmf";
   static constexpr int states = 3, scalars = 2;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 7;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // b_row

@@ -8,6 +8,7 @@ namespace fusedopt {
 struct sm3_i {
   static constexpr const char* name = "sm3_i";
   static constexpr int states = 2, scalars = 1;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // r
@@ -92,6 +93,7 @@ struct sm3_i {
 struct sm3_i_momentum {
   static constexpr const char* name = "sm3_i_momentum";
   static constexpr int states = 3, scalars = 3;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 7;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -182,6 +184,7 @@ struct sm3_i_momentum {
 struct sm3_ii {
   static constexpr const char* name = "sm3_ii";
   static constexpr int states = 2, scalars = 1;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 4;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // r
@@ -217,6 +220,7 @@ struct sm3_ii {
 struct sm3_ii_momentum {
   static constexpr const char* name = "sm3_ii_momentum";
   static constexpr int states = 3, scalars = 3;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 5;
   static constexpr Slot slots[] = {
     {Shape::element, Op::none},  // m
@@ -258,6 +262,7 @@ struct sm3_ii_momentum {
 struct sm3_vector {
   static constexpr const char* name = "sm3_vector";
   static constexpr int states = 1, scalars = 1;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];
@@ -271,6 +276,7 @@ struct sm3_vector {
 struct sm3_vector_momentum {
   static constexpr const char* name = "sm3_vector_momentum";
   static constexpr int states = 2, scalars = 3;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];

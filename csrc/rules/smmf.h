@@ -8,6 +8,7 @@ namespace fusedopt {
 struct smmf {
   static constexpr const char* name = "smmf";
   static constexpr int states = 2, scalars = 5;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F m = s[0];
@@ -28,6 +29,7 @@ struct smmf {
 struct smmf_nnmf {
   static constexpr const char* name = "smmf_nnmf";
   static constexpr int states = 5, scalars = 5;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 13;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // m_row
@@ -122,6 +124,7 @@ struct smmf_nnmf {
 struct smmf_without_momentum {
   static constexpr const char* name = "smmf_without_momentum";
   static constexpr int states = 1, scalars = 3;
+  static constexpr bool whole = false;
   template <class F>
   FUSEDOPT_INLINE static F update(F g, F, F* s, const F* k) {
     const F v = s[0];
@@ -137,6 +140,7 @@ struct smmf_without_momentum {
 struct smmf_without_momentum_nnmf {
   static constexpr const char* name = "smmf_without_momentum_nnmf";
   static constexpr int states = 2, scalars = 3;
+  static constexpr bool whole = false;
   static constexpr int slot_count = 6;
   static constexpr Slot slots[] = {
     {Shape::row, Op::none},  // v_row

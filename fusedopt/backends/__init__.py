@@ -49,8 +49,8 @@ def unavailable(name, device=None):
     return engines()[name].unavailable(device)
 
 
-def engine_class(device, rule):
-    """The engine that will step parameters on ``device``: the selected one, else the fastest that can.
+def engine_class(device, rule, dtype):
+    """The engine for parameters on ``device`` in this arithmetic: the selected one, else the fastest that can.
 
     Warns where that is not the device's fastest, as the rule is not compiled into it.
     """
@@ -59,22 +59,24 @@ def engine_class(device, rule):
         reason = unavailable(name, device)
         if reason:
             raise RuntimeError(f"backend {name!r} cannot step parameters on {device}: {reason}")
-        if not engines()[name].knows(rule):
-            raise RuntimeError(f"backend {name!r} cannot step rule {rule.name!r}: {UNKNOWN}")
+        if refusal := engines()[name].refusal(rule, dtype):
+            raise RuntimeError(
+                f"backend {name!r} cannot step rule {rule.name!r}: {refusal}; choose 'eager' or 'triton'"
+            )
         return engines()[name]
     able = [engine for engine in engines().values() if not engine.unavailable(device)]
-    chosen = next(engine for engine in able if engine.knows(rule))
-    if chosen is not able[0] and chosen is engines()["eager"]:
-        _warn_of_eager(rule.name)
+    reasons = []
+    while reason := able[len(reasons)].refusal(rule, dtype):
+        reasons.append(reason)
+    chosen = able[len(reasons)]
+    if reasons and chosen is engines()["eager"]:
+        _warn_of_eager(rule.name, reasons[0])
     return chosen
 
 
-UNKNOWN = "it is not compiled into fusedopt; choose backend 'eager' or 'triton'"
-
-
 @functools.cache
-def _warn_of_eager(name):
+def _warn_of_eager(name, reason):
     """Once for every rule."""
     warnings.warn(
-        f"rule {name!r} is not compiled into fusedopt, so the eager engine steps it, many times slower", stacklevel=2
+        f"rule {name!r} is not compiled, so the eager engine steps it, many times slower: {reason}", stacklevel=2
     )

@@ -3,7 +3,7 @@
 import torch
 
 from ..telemetry import Telemetry
-from . import native
+from . import compiler, native
 from .engine import Engine
 
 
@@ -24,8 +24,8 @@ class Cpu(Engine):
         return True
 
     @staticmethod
-    def knows(rule):
-        return rule.name in native.rules()
+    def refusal(rule, dtype):
+        return compiler.refusal(rule, dtype)
 
     def refresh(self):
         return self.table.refresh()
@@ -45,7 +45,7 @@ class Cpu(Engine):
     def _step(self, table, coefficient, seen):
         native._C.cpu_step(
             self.table.native,
-            self.bucket.rule.name,
+            compiler.kernel_name(self.bucket.rule, self.bucket.dtype),
             self.fp64,
             table.data_ptr(),
             table.shape[-1],

@@ -33,8 +33,8 @@ class Cuda(Engine):
         return native._C.cuda.unavailable((device and device.index) or 0) or None
 
     @staticmethod
-    def knows(rule):
-        return rule.name in native.rules()
+    def refusal(rule, dtype):
+        return None if rule.name in native.rules() else "it is not compiled into the CUDA engine"
 
     def refresh(self):
         return self.table.refresh()

@@ -33,20 +33,19 @@ class Eager(Engine):
     def _steps(self, table, coefficient):
         """Steps one parameter after another; yields each, and what ``_step`` gives."""
         dtype, rule = self.bucket.dtype, self.bucket.rule
-        names = (*HEADER, *rule.scalars)
         for entry in self.bucket.entries:
             row = table[entry.row].to(self.bucket.device, dtype)
-            scalars = dict(zip(names, row, strict=True))
+            scalars, own = dict(zip(HEADER, row[: len(HEADER)], strict=True)), row[len(HEADER) :]
             if coefficient is not None:
                 scalars["gradient_sign"] = scalars["gradient_sign"] * coefficient.to(row)
             t = int(table[entry.row, HEADER.index("step")])
             moved, results = entry.param, (entry.param, *entry.states)
             if entry.param.numel() > 0:
-                moved, results = _step(rule, scalars, entry, dtype, t)
+                moved, results = _step(rule, scalars, own, entry, dtype, t)
             yield entry, t, moved, results
 
 
-def _step(rule, scalars, entry, dtype, t):
+def _step(rule, scalars, own, entry, dtype, t):
     """Reads a parameter's tensors as the rule sees them, and writes what the update returns.
 
     Gives what was added to the parameter, and the values that were written.
@@ -56,7 +55,7 @@ def _step(rule, scalars, entry, dtype, t):
     stored = [entry.stored(i, t) for i in range(len(tensors))]
     streams = list(zip(kinds, tensors, stored, strict=True))
     values = [_read(entry.matrix, kind, s.read() if s else tensor, dtype) for kind, tensor, s in streams]
-    results = update(rule, scalars, _read(entry.matrix, "element", entry.grad, dtype), *values)
+    results = update(rule, scalars, own, _read(entry.matrix, "element", entry.grad, dtype), *values)
     moved = results[0] - values[0]
     for (kind, tensor, s), value in zip(streams, results, strict=True):
         if kind == "sign":
@@ -85,12 +84,14 @@ def _read(matrix, kind, tensor, dtype):
     return matrix.view(kind, tensor.to(dtype))
 
 
-def update(rule, scalars, g, p, *states):
-    """The whole step on one tensor: returns the new parameter and states."""
+def update(rule, scalars, own, g, p, *states):
+    """The whole step on one tensor, with the engine's scalars and the rule's own: the new parameter and states."""
     g = scalars["gradient_sign"] * g
     if scalars["l2"] != 0:
         g = modifiers.l2(g, p, scalars["l2"])
-    u, *states = rule.update(g, p, *states, *(scalars[name] for name in rule.scalars))
+    u, *states = rule.update(g, p, *states, *own)
+    if rule.whole:
+        return u, *states
     if scalars["cautious"] != 0:
         u = modifiers.cautious(u, g)
     step = scalars["lr"] * u

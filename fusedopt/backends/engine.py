@@ -23,9 +23,9 @@ class Engine(ABC):
         """Why this engine cannot run on ``device``, or None."""
 
     @staticmethod
-    def knows(rule) -> bool:
-        """Whether it can run this rule; C++ engines only run those they were compiled for."""
-        return True
+    def refusal(rule, dtype) -> str | None:
+        """Why it cannot run this rule in arithmetic of ``dtype``, or None; C++ engines run what is compiled."""
+        return None
 
     @staticmethod
     def reads(rule, codecs) -> bool:

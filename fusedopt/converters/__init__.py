@@ -31,9 +31,11 @@ def convert_state_dict(state_dict, source, target, *, params=None, state_format=
     such bits drop them with a warning.
 
     Floats are carried over exactly, and codes are decoded exactly. Encoding rounds to nearest, and what is not zero
-    stays so. With ``y`` a value over the largest of its block, the error of ``y`` is at most
+    stays so, but for momenta in fusedopt's codes. With ``y`` a value over the largest of its block, the error of ``y``
+    is at most
 
-    - fusedopt's codes: ``|y| / 17``, or near zero the smallest code, 2^-15.6 (signed) or 2^-31.6 (positive)
+    - fusedopt's codes: ``|y| / 17``, or near zero the smallest code, 2^-15.6 (signed: what is below 0.95 of it becomes
+      zero) or 2^-31.6 (positive)
     - dynamic tree codes: 0.007 (positive: 0.0035) in the uppermost decade and a fifth of that in each below, or near
       zero the smallest code, 5.5e-7 (positive: 3.3e-7)
     - flashoptim's codes: ``(1 + |y|)^2 / 500`` of momenta, 1 / 500 of the roots of second moments, 1 / 250 near zero

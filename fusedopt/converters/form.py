@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..optimizer import DEFAULTS
+from ..optimizer import DEFAULTS, TORCH_FLAGS
 
 KINDS = {"exp_avg": "signed", "momentum_buffer": "signed", "exp_avg_sq": "positive", "max_exp_avg_sq": "positive"}
 HYPERPARAMETERS = ("params", "param_names", "lr", "initial_lr", "betas", "eps", "weight_decay", "momentum", "dampening")
@@ -81,7 +81,7 @@ class Torch(Form):
         return {key: value for key, value in group.items() if key not in OURS}
 
 
-OURS = DEFAULTS.keys() - {"maximize", "foreach", "capturable", "differentiable", "fused", "decoupled_weight_decay"}
+OURS = DEFAULTS.keys() - TORCH_FLAGS
 
 
 def split(record):

@@ -107,6 +107,8 @@ class Adafactor(Optimizer):
     which for convolutions keeps far less. Further building blocks: :class:`fusedopt.optimizer.Options`.
     """
 
+    own_decay = True
+
     def __init__(
         self,
         params,

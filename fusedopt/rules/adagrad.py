@@ -2,15 +2,16 @@
 
 from typing import Unpack
 
+from ..denominators import over
 from ..math import sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..validation import check_non_negative
 
 
-def adagrad(g, p, total, eps):
+def adagrad(g, p, total, eps, *, divide=over):
     total = total + g * g
-    return g / (sqrt(total) + eps), total
+    return divide(g, sqrt(total), eps), total
 
 
 ADAGRAD = Rule(adagrad, states={"sum": "positive"})

@@ -32,6 +32,8 @@ class AdaLo(Optimizer):
     in all processes of a distributed run. With ``capturable=True`` it stays on the GPU, else the step waits for it.
     """
 
+    own_decay = True
+
     counts_steps = False
     _loss = None  # of the step under way: its average joins the groups when nothing can fail any more
 

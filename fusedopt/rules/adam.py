@@ -6,6 +6,7 @@ Reddi et al. 2018, https://openreview.net/forum?id=ryQu7f-RZ, Algorithm 2.
 
 from typing import Unpack
 
+from ..denominators import momentum, over
 from ..math import maximum, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
@@ -13,17 +14,17 @@ from ..scalars import averaging
 from ..validation import check_betas, check_non_negative
 
 
-def adam(g, p, m, v, beta1, rate1, beta2, rate2, debias1, root_debias2, eps):
+def adam(g, p, m, v, beta1, rate1, beta2, rate2, debias1, root_debias2, eps, *, divide=over, lead=momentum):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
-    return debias1 * m / (root_debias2 * sqrt(v) + eps), m, v
+    return divide(debias1 * lead(m, g, beta1, rate1), root_debias2 * sqrt(v), eps), m, v
 
 
-def amsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias1, root_debias2, eps):
+def amsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias1, root_debias2, eps, *, divide=over, lead=momentum):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
     v_max = maximum(v_max, v)
-    return debias1 * m / (root_debias2 * sqrt(v_max) + eps), m, v, v_max
+    return divide(debias1 * lead(m, g, beta1, rate1), root_debias2 * sqrt(v_max), eps), m, v, v_max
 
 
 ADAM = Rule(adam, states={"exp_avg": "signed", "exp_avg_sq": "positive"})

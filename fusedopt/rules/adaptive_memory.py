@@ -7,7 +7,8 @@ import torch
 from ..math import mean, select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
-from ..scalars import larger, remember, smaller
+from ..scalars import HEADER, larger, remember, smaller
+from ..settings import is_structural
 from ..validation import check_betas, check_non_negative
 
 
@@ -17,11 +18,20 @@ def bounded(gain, spread, least, most):
     return select(beta > least, select(beta < most, beta, most), least)
 
 
-def am_sgd(g, p, d, most, memory, first):
+def terms(g, d, memory):
+    """What is to be added up for gain and spread."""
+    return g * g + memory * d * (2 * g - d), (d - g) * (d - g)
+
+
+def am_sgd(g, p, d, beta, memory, first):
     d = select(first > 0, g, d)
-    beta = bounded(mean(g * g + memory * d * (2 * g - d)), mean((d - g) * (d - g)), 0, most)
     d = ((beta + memory) * d + (1 - beta) * g) / (1 + memory)
     return d, d
+
+
+def am_sgd_per_tensor(g, p, d, most, memory, first):
+    gain, spread = terms(g, select(first > 0, g, d), memory)
+    return am_sgd(g, p, d, bounded(mean(gain), mean(spread), 0, most), memory, first)
 
 
 def am_adamw(g, p, d, v, product, most, least, memory, beta2, rate2, root_debias2, eps, shrink, growth):
@@ -36,33 +46,91 @@ def am_adamw(g, p, d, v, product, most, least, memory, beta2, rate2, root_debias
 
 
 AM_SGD = Rule(am_sgd, states={"direction": "signed"})
+AM_SGD_PER_TENSOR = Rule(am_sgd_per_tensor, states={"direction": "signed"})
 AM_ADAMW = Rule(am_adamw, states={"direction": "signed", "exp_avg_sq": "positive", "beta_product": "tensor"})
 
 
 class AMSGD(Optimizer):
-    """AM-MSGD: SGD whose momentum is chosen anew in every step, from how far the gradient strays from the direction.
+    """AM-MSGD: SGD whose momentum is chosen anew in every step, from how far the gradients stray from the direction.
 
     State: ``direction``, first the gradient itself. ``momentum`` bounds the weight of the old direction from above, and
     ``memory`` (lambda_m) pulls the new one towards it. ``momentum=0, memory=0`` is plain gradient descent.
-    Each tensor has a weight of its own. ``weight_decay`` is added to the gradient.
+
+    The weight is one for the whole model, so that ``momentum`` and ``memory`` must be the same in all groups; it costs
+    a reading of gradients and state through torch, in float64. ``per_tensor=True`` gives every tensor a weight of its
+    own, in the fused step. ``weight_decay`` is added to the gradient.
     """
 
     counts_steps = False
 
-    def __init__(self, params, lr=1e-3, momentum=0.9, memory=0.1, weight_decay=0.0, **options: Unpack[Options]):
-        super().__init__(params, options, lr=lr, momentum=momentum, memory=memory, weight_decay=weight_decay)
+    def __init__(
+        self,
+        params,
+        lr=1e-3,
+        momentum=0.9,
+        memory=0.1,
+        weight_decay=0.0,
+        *,
+        per_tensor=False,
+        **options: Unpack[Options],
+    ):
+        super().__init__(
+            params,
+            options,
+            lr=lr,
+            momentum=momentum,
+            memory=memory,
+            weight_decay=weight_decay,
+            per_tensor=per_tensor,
+        )
 
     def _check(self, group):
         if not 0.0 <= group["momentum"] < 1.0:
             raise ValueError(f"Invalid momentum: {group['momentum']}; it must be in [0, 1)")
         check_non_negative(group["memory"], "memory")
+        if is_structural(group) and not group["per_tensor"]:
+            raise ValueError(
+                "AMSGD's weight is of the raw gradients of all tensors; set per_tensor=True for this option"
+            )
         super()._check(group)
 
     def rule(self, group, p):
+        if group["per_tensor"]:
+            return AM_SGD_PER_TENSOR
+        if group["state_format"] == "nnmf":
+            raise ValueError("AMSGD with state_format='nnmf' needs per_tensor=True; set it, or choose another format")
         return AM_SGD
 
     def scalars(self, group, t):
-        return {"most": group["momentum"], "memory": group["memory"], "first": larger(2 - t, 0.0)}
+        beta = {"beta": 0.0}  # until it is measured
+        return {**beta, "most": group["momentum"], "memory": group["memory"], "first": larger(2 - t, 0.0)}
+
+    def measured(self, engines, tables, coefficient):
+        limits = {(group["momentum"], group["memory"]) for group in self.param_groups if not group["per_tensor"]}
+        if len(limits) > 1:
+            raise ValueError(
+                f"AMSGD has one weight for the model, but its groups have (momentum, memory) {sorted(limits)}; "
+                "make them equal, or set per_tensor=True"
+            )
+        sums = [
+            _sums(entry, dict(zip((*HEADER, *AM_SGD.scalars), table[entry.row], strict=True)), coefficient)
+            for engine, table in zip(engines, tables, strict=True)
+            if engine.bucket.rule is AM_SGD
+            for entry in engine.bucket.entries
+        ]
+        if not sums:
+            return {}
+        gain, spread = torch.stack([x.to(sums[0].device) for x in sums]).sum(0)
+        ((momentum, _),) = limits
+        return {"beta": bounded(gain, spread, 0.0, momentum)}
+
+
+def _sums(entry, scalars, coefficient):
+    """Gain and spread of one tensor in float64, of the gradient as the rule will see it."""
+    sign = scalars["gradient_sign"] if coefficient is None else scalars["gradient_sign"] * coefficient
+    g = sign * entry.grad.double() + scalars["l2"] * entry.value(0).double()
+    d = entry.value(1).double() + scalars["first"] * g
+    return torch.stack([x.sum() for x in terms(g, d, scalars["memory"])])
 
 
 class AMAdamW(Optimizer):
@@ -74,6 +142,8 @@ class AMAdamW(Optimizer):
     ``betas[0]`` bounds the weight from above; the authors take 0.9 less a tenth of ``memory`` (lambda_m), which pulls
     the new direction towards the old one.
     """
+
+    own_decay = True
 
     def __init__(
         self,

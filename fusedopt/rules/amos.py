@@ -4,7 +4,6 @@ import math
 from typing import Unpack
 
 from ..math import maximum, mean, row_mean, sqrt
-from ..matrix import flatten, one_row
 from ..optimizer import Optimizer, Options
 from ..rule import Rule, averaged
 from ..validation import check_non_negative
@@ -38,6 +37,8 @@ class Amos(Optimizer):
     ``eta`` is the size that entries are expected to reach: a number, or ``"auto"`` for 0.5 in vectors and scalars and
     ``sqrt(2 / fan_in)`` in all others. ``lr`` is best near one over the root of the number of batches in an epoch.
     """
+
+    own_decay = True
 
     def __init__(
         self,
@@ -92,9 +93,6 @@ class Amos(Optimizer):
             )
         rules = RULES[group["reduction"] if p.dim() > 1 else "tensor"]
         return rules[group["momentum"] > 0]
-
-    def matrix(self, group, p):
-        return flatten(p) if p.dim() > 1 else one_row(p)
 
     def constants(self, group, p):
         fan_in = math.prod(p.shape[1:]) if p.dim() > 1 else 8  # sqrt(2 / 8) = 0.5

@@ -40,6 +40,8 @@ class LAMB(Optimizer):
     authors' code is ``bias_correction=False, max_grad_norm=None, adapt="always", weight_decay=0.0``.
     """
 
+    own_decay = True
+
     presets: ClassVar = {"max_grad_norm": 1.0}
 
     def __init__(

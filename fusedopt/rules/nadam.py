@@ -5,6 +5,7 @@ from typing import Unpack
 
 import torch
 
+from ..denominators import over
 from ..math import sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
@@ -12,10 +13,10 @@ from ..scalars import averaging, expm1
 from ..validation import check_betas, check_non_negative
 
 
-def nadam(g, p, m, v, beta1, rate1, beta2, rate2, share_g, share_m, root_debias2, eps):
+def nadam(g, p, m, v, beta1, rate1, beta2, rate2, share_g, share_m, root_debias2, eps, *, divide=over):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
-    return (share_g * g + share_m * m) / (root_debias2 * sqrt(v) + eps), m, v
+    return divide(share_g * g + share_m * m, root_debias2 * sqrt(v), eps), m, v
 
 
 NADAM = Rule(nadam, states={"exp_avg": "signed", "exp_avg_sq": "positive"})

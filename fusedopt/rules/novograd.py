@@ -2,21 +2,26 @@
 
 from typing import Unpack
 
-from ..math import maximum, mean, sqrt
+from ..math import maximum, mean, select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
-from ..scalars import averaging, smaller
+from ..scalars import averaging
 from ..validation import check_betas, check_non_negative
 
 
+def followed(v, norm, beta2, rate2):
+    """The average of squared norms, which begins with the first that is not zero: LoRA's first gradients are."""
+    return select(v > 0, beta2 * v + rate2 * norm, norm)
+
+
 def novograd(g, p, m, v, beta1, rate1, beta2, rate2, debias1, eps, shrink, size):
-    v = beta2 * v + rate2 * (size * mean(g * g))
+    v = followed(v, size * mean(g * g), beta2, rate2)
     m = beta1 * m + rate1 * (g / (sqrt(v) + eps) + shrink * p)
     return debias1 * m, m, v
 
 
 def novograd_amsgrad(g, p, m, v, v_max, beta1, rate1, beta2, rate2, debias1, eps, shrink, size):
-    v = beta2 * v + rate2 * (size * mean(g * g))
+    v = followed(v, size * mean(g * g), beta2, rate2)
     v_max = maximum(v_max, v)
     m = beta1 * m + rate1 * (g / (sqrt(v_max) + eps) + shrink * p)
     return debias1 * m, m, v, v_max
@@ -30,12 +35,14 @@ class NovoGrad(Optimizer):
     """NovoGrad: momentum of gradients that are divided by the running norm of their whole tensor.
 
     State: ``exp_avg``, and ``exp_avg_sq`` (0-dim, float32; float64 for float64 parameters), the average of the squared
-    norm, which begins with that of the first gradient; ``max_exp_avg_sq`` with ``amsgrad``.
+    norm, which begins with the first that is not zero; ``max_exp_avg_sq`` with ``amsgrad``.
 
     ``weight_decay * p`` joins the divided gradient in the momentum; ``decoupled_weight_decay=True`` keeps it out.
     ``grad_averaging`` dampens what enters the momentum by ``1 - betas[0]``, and ``bias_correction`` undoes the zero
     that the momentum began with; both are off in the authors' code.
     """
+
+    own_decay = True
 
     def __init__(
         self,
@@ -74,10 +81,9 @@ class NovoGrad(Optimizer):
         return {"size": p.numel()}
 
     def scalars(self, group, t):
-        beta1, beta2 = group["betas"]
-        beta2 = beta2 * smaller(t - 1, 1.0)  # the first step takes the new norm alone
+        beta1 = group["betas"][0]
         return {
-            **averaging((beta1, beta2)),
+            **averaging(group["betas"]),
             "rate1": 1 - beta1 if group["grad_averaging"] else 1.0,
             "debias1": 1 / (1 - beta1**t) if group["bias_correction"] else 1.0,
             "eps": group["eps"],

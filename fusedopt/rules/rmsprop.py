@@ -2,33 +2,34 @@
 
 from typing import Unpack
 
+from ..denominators import over
 from ..math import maximum, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..validation import check_non_negative
 
 
-def rmsprop(g, p, v, alpha, rate, eps):
+def rmsprop(g, p, v, alpha, rate, eps, *, divide=over):
     v = alpha * v + rate * g * g
-    return g / (sqrt(v) + eps), v
+    return divide(g, sqrt(v), eps), v
 
 
-def rmsprop_centered(g, p, v, a, alpha, rate, eps):
+def rmsprop_centered(g, p, v, a, alpha, rate, eps, *, divide=over):
     v = alpha * v + rate * g * g
     a = alpha * a + rate * g
     root = sqrt(v)
     variance = maximum((root - a) * (root + a), 0)  # infinite, not NaN, once v and a * a have overflowed
-    return g / (sqrt(variance) + eps), v, a
+    return divide(g, sqrt(variance), eps), v, a
 
 
-def rmsprop_momentum(g, p, v, b, alpha, rate, eps, momentum):
-    u, v = rmsprop(g, p, v, alpha, rate, eps)
+def rmsprop_momentum(g, p, v, b, alpha, rate, eps, momentum, *, divide=over):
+    u, v = rmsprop(g, p, v, alpha, rate, eps, divide=divide)
     b = momentum * b + u
     return b, v, b
 
 
-def rmsprop_centered_momentum(g, p, v, b, a, alpha, rate, eps, momentum):
-    u, v, a = rmsprop_centered(g, p, v, a, alpha, rate, eps)
+def rmsprop_centered_momentum(g, p, v, b, a, alpha, rate, eps, momentum, *, divide=over):
+    u, v, a = rmsprop_centered(g, p, v, a, alpha, rate, eps, divide=divide)
     b = momentum * b + u
     return b, v, b, a
 

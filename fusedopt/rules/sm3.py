@@ -3,7 +3,6 @@
 from typing import Unpack
 
 from ..math import col_max, minimum, row_max, sqrt
-from ..matrix import flatten, one_row
 from ..optimizer import Optimizer, Options
 from ..rule import Rule, averaged
 from ..validation import check_non_negative
@@ -63,9 +62,6 @@ class SM3(Optimizer):
     def rule(self, group, p):
         rules = VECTOR if p.dim() < 2 else MATRIX[group["variant"]]
         return rules[group["momentum"] > 0]
-
-    def matrix(self, group, p):
-        return one_row(p) if p.dim() < 2 else flatten(p)
 
     def scalars(self, group, t):
         return {"eps": group["eps"], "beta1": group["momentum"], "rate1": 1 - group["momentum"]}

@@ -1,0 +1,145 @@
+"""Rules of users: one decorator makes a class that every engine steps, or that says why one does not."""
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import backend  # noqa: F401
+
+import fusedopt
+from fusedopt import backends
+from fusedopt.backends import compiler
+from fusedopt.math import mean, sign, sqrt
+
+
+@fusedopt.register_rule(states={"momentum_buffer": "signed"}, lr=0.1)
+def signum(g, p, m, beta=0.9):
+    """The sign of a running average."""
+    m = beta * m + (1 - beta) * g
+    return sign(m), m
+
+
+@fusedopt.register_rule(scalars=lambda group, t: {"heat": t**-0.5})
+def unit_length(g, p, heat, eps=1e-8):
+    return heat * g / (sqrt(mean(g * g)) + eps)
+
+
+def trained(cls, steps=3, **options):
+    generator = torch.Generator().manual_seed(0)
+    p = torch.randn(6, 5, generator=generator, dtype=torch.float64).requires_grad_()
+    optimizer = cls([p], **options)
+    for _ in range(steps):
+        p.grad = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+        optimizer.step()
+    return p.detach()
+
+
+def test_values(backend):  # noqa: F811
+    generator = torch.Generator().manual_seed(0)
+    p, m, q = torch.randn(6, 5, generator=generator, dtype=torch.float64), 0, None
+    q = p.clone()
+    for t in range(1, 4):
+        g = torch.randn(6, 5, generator=generator, dtype=torch.float64)
+        m = 0.8 * m + 0.2 * g
+        p = p - (0.1 * m.sign() + 0.1 * 0.3 * p)
+        q = q - 1e-3 * t**-0.5 * g / (g.square().mean().sqrt() + 1e-8)
+    torch.testing.assert_close(trained(signum, beta=0.8, weight_decay=0.3), p, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(trained(unit_length), q, rtol=1e-13, atol=1e-13)
+
+
+def test_it_is_a_class_like_others(backend):  # noqa: F811
+    p = torch.ones(300, requires_grad=True)
+    optimizer = fusedopt.create_optimizer("cautious_signum_8bit", [p], lr=0.5)
+    assert type(optimizer) is signum
+    assert repr(optimizer).startswith("signum (")
+    assert optimizer.defaults["beta"] == 0.9
+    assert "signum" in fusedopt.list_optimizers("sig*")
+    p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert torch.equal(p.detach(), torch.full_like(p, 0.5))
+    assert optimizer.state[p]["momentum_buffer"].dtype == torch.int8
+
+
+def test_the_example_of_the_docs_runs(monkeypatch):
+    monkeypatch.setenv("FUSEDOPT_BACKEND", "eager")
+    page = Path(__file__).parents[1] / "docs" / "own_rules.md"
+    names = {"__name__": "example"}
+    for code in re.findall(r"```python\n(.*?)```", page.read_text(), re.S):
+        exec(code, names)
+    names["model"](torch.ones(8)).sum().backward()
+    names["optimizer"].step()
+    names["same"].step()
+    assert type(names["same"]) is names["lagging_adam"]
+
+
+def adam(g, p):
+    return g
+
+
+def without_default(g, p, factor):
+    return factor * g
+
+
+def branching(g, p):
+    return g if g > 0 else -g
+
+
+@pytest.mark.parametrize(
+    ("update", "error", "message"),
+    [
+        (adam, ValueError, "the name 'adam' is that of a rule of fusedopt"),
+        (without_default, ValueError, "nothing gives its scalar 'factor'"),
+        (branching, TypeError, "cannot branch on a value"),
+    ],
+)
+def test_what_is_no_rule_is_refused(update, error, message):
+    with pytest.raises(error, match=message):
+        fusedopt.register_rule()(update)
+    assert update.__name__ == "adam" or update.__name__ not in fusedopt.list_optimizers()
+
+
+@pytest.fixture
+def uncompiled(monkeypatch, tmp_path):
+    """A rule that no library has, in an empty cache."""
+    if reason := backends.unavailable("cpu"):
+        pytest.skip(reason)
+    monkeypatch.setenv("FUSEDOPT_CACHE_DIR", str(tmp_path))
+
+    def fresh(g, p):
+        return g * 2
+
+    compiler._compiler.cache_clear()
+    backends._warn_of_eager.cache_clear()
+    yield fusedopt.register_rule(lr=0.25)(fresh)
+    compiler._compiler.cache_clear()
+
+
+REASONS = [
+    ({"FUSEDOPT_COMPILE": "0"}, "FUSEDOPT_COMPILE=0 forbids compiling rules"),
+    ({"PATH": "", "CXX": ""}, "no C\\+\\+ compiler was found"),
+    ({"CXX": "false"}, "false .* failed"),
+]
+
+
+@pytest.mark.parametrize(("environment", "reason"), REASONS, ids=str)
+def test_without_a_compiler_it_says_why(uncompiled, environment, reason, monkeypatch):
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    p = torch.ones(3)
+    p.grad = torch.ones(3)
+    optimizer = uncompiled([p])
+    with fusedopt.use_backend("cpu"), pytest.raises(RuntimeError, match=reason):
+        optimizer.step()
+    with pytest.warns(UserWarning, match=f"so the eager engine steps it, many times slower: {reason}"):
+        optimizer.step()
+    assert torch.equal(p, torch.full((3,), 0.5))
+
+
+def test_a_compiled_rule_is_kept(uncompiled, tmp_path):
+    p = torch.ones(3)
+    p.grad = torch.ones(3)
+    with fusedopt.use_backend("cpu"):
+        uncompiled([p]).step()
+    assert torch.equal(p, torch.full((3,), 0.5))
+    assert [x.suffix for x in tmp_path.iterdir()] == [".so"]

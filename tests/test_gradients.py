@@ -1,0 +1,124 @@
+"""Sums over micro-batches equal one large batch; the fractional filter; what is kept and when."""
+
+import pytest
+import torch
+from conftest import backend, parameters  # noqa: F401
+
+import fusedopt
+from fusedopt.gradients import fractional_weights
+
+SHAPES = ((6, 4), (5,))
+
+
+def batches(count, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(2)
+    return [[torch.randn(s, generator=generator, dtype=torch.float64).to(dtype) for s in SHAPES] for _ in range(count)]
+
+
+def step(optimizer, params, grads):
+    for p, g in zip(params, grads, strict=True):
+        p.grad = g
+    optimizer.step()
+
+
+@pytest.mark.parametrize("options", [{}, {"max_grad_norm": 0.5, "weight_decay": 0.1}, {"ema": 0.9}], ids=str)
+def test_micro_batches_equal_one_large_batch(options, backend):  # noqa: F811
+    """Also with clipping, which sees the mean, and bias correction, which counts steps."""
+    ours, theirs = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64)
+    micro, large = fusedopt.AdamW(ours, lr=0.1, accumulate=3, **options), fusedopt.AdamW(theirs, lr=0.1, **options)
+    grads = batches(9)
+    for i, g in enumerate(grads):
+        step(micro, ours, g)
+        if i % 3 == 2:
+            step(large, theirs, [sum(three) / 3 for three in zip(*grads[i - 2 : i + 1], strict=True)])
+            torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert micro.state[ours[0]]["step"] == 3
+
+
+def test_between_steps_nothing_moves(backend):  # noqa: F811
+    params = parameters(SHAPES)
+    before = [p.detach().clone() for p in params]
+    optimizer = fusedopt.AdamW(params, lr=0.1, accumulate=2)
+    step(optimizer, params, batches(1, torch.float32)[0])
+    assert all(torch.equal(p, q) for p, q in zip(params, before, strict=True))
+    step(optimizer, params, batches(1, torch.float32)[0])
+    assert not any(torch.equal(p, q) for p, q in zip(params, before, strict=True))
+
+
+def test_weighted_micro_batches():
+    """Means over 3 and 1 tokens make the mean over 4."""
+    ours, theirs, (a, b) = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64), batches(2)
+    micro, large = fusedopt.SGD(ours, lr=0.1, accumulate=2), fusedopt.SGD(theirs, lr=0.1)
+    for grads, tokens in ((a, 3), (b, 1)):
+        micro.micro_batch_weight = tokens
+        step(micro, ours, grads)
+    step(large, theirs, [(3 * x + y) / 4 for x, y in zip(a, b, strict=True)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+    assert micro.micro_batch_weight == 1.0
+
+
+def test_sixteen_bit_gradients_are_summed_in_float32():
+    (p,) = parameters(((4,),), torch.bfloat16)
+    optimizer = fusedopt.SGD([p], lr=1.0, accumulate=256, weight_format="split32")
+    before = p.detach().float()
+    for _ in range(256):
+        p.grad = torch.full((4,), 1.0, dtype=torch.bfloat16)
+        optimizer.step()
+        assert p.grad.dtype == torch.bfloat16
+    torch.testing.assert_close(before - p.detach().float(), torch.ones(4), rtol=0, atol=2.0**-7)
+
+
+def test_a_parameter_without_gradients_stays():
+    params = parameters(SHAPES)
+    optimizer = fusedopt.AdamW(params, lr=0.1, accumulate=2)
+    before = params[1].detach().clone()
+    for _ in range(4):
+        params[0].grad = torch.ones_like(params[0])
+        optimizer.step()
+    assert torch.equal(params[1], before)
+    assert params[1] not in optimizer.state
+
+
+def test_a_window_survives_a_checkpoint():
+    ours, theirs, grads = parameters(SHAPES), parameters(SHAPES), batches(2, torch.float32)
+    first, second = fusedopt.AdamW(ours, lr=0.1, accumulate=2), fusedopt.AdamW(theirs, lr=0.1, accumulate=2)
+    step(first, ours, grads[0])
+    second.load_state_dict(first.state_dict())
+    for optimizer, params in ((first, ours), (second, theirs)):
+        step(optimizer, params, grads[1])
+    assert all(torch.equal(p, q) for p, q in zip(ours, theirs, strict=True))
+    assert not torch.equal(ours[0], parameters(SHAPES)[0])
+
+
+def test_a_step_that_raises_keeps_the_window():
+    """The sums are dropped only once the step has been made."""
+    params = parameters(SHAPES)
+    optimizer = fusedopt.AdamW(params, lr=0.1, accumulate=1, fractional=(0.5, 2))
+    step(optimizer, params, batches(1, torch.float32)[0])
+    history = optimizer.state[params[0]]["grad_hist"].clone()
+    optimizer.state[params[1]]["exp_avg"] = torch.ones(3)
+    with pytest.raises(ValueError, match="exp_avg"):
+        step(optimizer, params, batches(2, torch.float32)[1])
+    assert torch.equal(optimizer.state[params[0]]["grad_hist"], history)
+
+
+def test_fractional_gradient_follows_its_formula(backend):  # noqa: F811
+    ours, grads = parameters(SHAPES, torch.float64), batches(5)
+    expected = [p.detach().clone() for p in ours]
+    optimizer = fusedopt.SGD(ours, lr=0.1, fractional=(0.5, 3))
+    weights = [0.25, 0.125, 0.078125]  # 1/2 * (1 - 1.5/2), times (1 - 1.5/3), times (1 - 1.5/4)
+    assert fractional_weights(0.5, 3) == pytest.approx(weights)
+    assert fractional_weights(1.0, 5) == [0.0] * 5  # the ordinary gradient
+    for t, g in enumerate(grads):
+        step(optimizer, ours, g)
+        for i, p in enumerate(expected):
+            p -= 0.1 * (g[i] + sum(w * grads[t - j][i] for j, w in enumerate(weights, 1) if j <= t))
+    torch.testing.assert_close([p.detach() for p in ours], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_groups_must_agree_on_the_window():
+    a, b = parameters(SHAPES)
+    optimizer = fusedopt.SGD([{"params": [a], "accumulate": 2}, {"params": [b]}], lr=0.1)
+    a.grad = torch.ones_like(a)
+    with pytest.raises(ValueError, match=r"accumulate holds for the whole optimizer, but its groups differ: \[1, 2\]"):
+        optimizer.step()

@@ -1,0 +1,14 @@
+"""Building blocks on the Triton engine: every allowed pair equals eager."""
+
+import pytest
+import torch
+from block_sets import covering_sets, train
+from triton_checks import needs_device, quietly
+
+
+@quietly
+@needs_device
+@pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
+def test_every_allowed_pair_equals_eager(options):
+    for got, want in zip(train(options, "triton", steps=3), train(options, "eager", steps=3), strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
