@@ -111,9 +111,9 @@ SETTINGS = {
         "digits": tuned(400, lr=0.05),
     },
     "amsgd": {
-        "rosenbrock": tuned(5000, lr=0.01, momentum=0.97),
-        "beale": tuned(1000, lr=0.05, momentum=0.97),
-        "quadratic": tuned(2000, lr=50.0, momentum=0.97),
+        "rosenbrock": tuned(5000, lr=0.01, momentum=0.97, per_tensor=True),
+        "beale": tuned(1000, lr=0.05, momentum=0.97, per_tensor=True),
+        "quadratic": tuned(2000, lr=50.0, momentum=0.97, per_tensor=True),
         "digits": tuned(400, lr=5.0),
     },
     "asgd": {
@@ -198,6 +198,12 @@ SETTINGS = {
         "rosenbrock": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
         "beale": tuned(1000, lr=0.05, betas=(0.95, 0.99)),
         "quadratic": tuned(1000, lr=1.0, betas=(0.95, 0.99)),
+        "digits": tuned(400, lr=0.2),
+    },
+    "ranger": {
+        "rosenbrock": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
+        "beale": tuned(2000, lr=0.02, betas=(0.95, 0.99)),
+        "quadratic": tuned(1000, lr=5.0, betas=(0.95, 0.99), centralize=False),
         "digits": tuned(400, lr=0.2),
     },
     "rmsprop": {
