@@ -188,12 +188,6 @@ SETTINGS = {
         "quadratic": tuned(1000, lr=2.0, betas=(0.95, 0.99)),
         "digits": tuned(400, lr=0.2),
     },
-    "ranger": {
-        "rosenbrock": tuned(5000, lr=0.005, betas=(0.9, 0.99)),
-        "beale": tuned(2000, lr=0.05, betas=(0.9, 0.99)),
-        "quadratic": tuned(2000, lr=2.0, betas=(0.95, 0.99), centralize=False),
-        "digits": tuned(400, lr=0.1),
-    },
     "radamnorm": {
         "rosenbrock": tuned(5000, lr=0.005, betas=(0.95, 0.99)),
         "beale": tuned(1000, lr=0.05, betas=(0.95, 0.99)),
