@@ -55,6 +55,7 @@ def test_truncation_drops_layers_then_the_stem():
 FACTORS = 4 * (32 + 32)  # bytes of a row and a column value for each row and column of a (32, 32) parameter
 SIGNS = 32 * 4  # bits
 CODES = 1024 + 4 * 4  # a byte an element, four scales
+COPY = 4 * 1024  # float32, of every element
 FLOORS = {  # elements read and written per parameter; bytes of statistics of a (32, 32) parameter; of residuals in bf16
     "SGD-momentum": (5, 0),
     "Adam": (7, 0),
@@ -87,10 +88,22 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "AdamAtan2": (7, 0),
     "DiffGrad": (9, 0),
     "AdaMomentum": (7, 0),
+    "LAMB": (10, 0),
+    "LAMB-unclipped": (9, 0),
+    "NovoGrad": (6, 4),
+    "NSGDA": (6, 0),
+    "AdamNorm": (8, 4),
+    "AdaLo": (5, 0),
+    "AMAdamW": (9, 4),
+    "Ranger": (8, COPY),
+    "AdamW-cautious-clipped-averaged": (8, COPY),
+    "AdamW-ema": (7, COPY),
+    "AdamW-agc": (9, 0),
+    "AdamW-trust_ratio": (9, 0),
 }
 
 
-OTHER_STATE = ("torch fused AdamW", "transformers", "bitsandbytes", "torchao")
+OTHER_STATE = ("torch fused AdamW", "transformers", "bitsandbytes", "torchao", "pytorch_optimizer")
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

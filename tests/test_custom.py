@@ -8,21 +8,40 @@ import torch
 from conftest import backend  # noqa: F401
 
 import fusedopt
-from fusedopt import backends
+from fusedopt import backends, registry
 from fusedopt.backends import compiler
 from fusedopt.math import mean, sign, sqrt
+from fusedopt.rule import REGISTRY
 
 
-@fusedopt.register_rule(states={"momentum_buffer": "signed"}, lr=0.1)
 def signum(g, p, m, beta=0.9):
     """The sign of a running average."""
     m = beta * m + (1 - beta) * g
     return sign(m), m
 
 
-@fusedopt.register_rule(scalars=lambda group, t: {"heat": t**-0.5})
 def unit_length(g, p, heat, eps=1e-8):
     return heat * g / (sqrt(mean(g * g)) + eps)
+
+
+@pytest.fixture(autouse=True)
+def registries(monkeypatch):
+    """What tests register is gone after them: others go through all rules."""
+    monkeypatch.setattr(registry, "CUSTOM", {})
+    kept = dict(REGISTRY)
+    yield
+    REGISTRY.clear()
+    REGISTRY.update(kept)
+
+
+@pytest.fixture
+def signum_class():
+    return fusedopt.register_rule(states={"momentum_buffer": "signed"}, lr=0.1)(signum)
+
+
+@pytest.fixture
+def unit_length_class():
+    return fusedopt.register_rule(scalars=lambda group, t: {"heat": t**-0.5})(unit_length)
 
 
 def trained(cls, steps=3, **options):
@@ -35,7 +54,7 @@ def trained(cls, steps=3, **options):
     return p.detach()
 
 
-def test_values(backend):  # noqa: F811
+def test_values(backend, signum_class, unit_length_class):  # noqa: F811
     generator = torch.Generator().manual_seed(0)
     p, m, q = torch.randn(6, 5, generator=generator, dtype=torch.float64), 0, None
     q = p.clone()
@@ -44,14 +63,14 @@ def test_values(backend):  # noqa: F811
         m = 0.8 * m + 0.2 * g
         p = p - (0.1 * m.sign() + 0.1 * 0.3 * p)
         q = q - 1e-3 * t**-0.5 * g / (g.square().mean().sqrt() + 1e-8)
-    torch.testing.assert_close(trained(signum, beta=0.8, weight_decay=0.3), p, rtol=1e-13, atol=1e-13)
-    torch.testing.assert_close(trained(unit_length), q, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(trained(signum_class, beta=0.8, weight_decay=0.3), p, rtol=1e-13, atol=1e-13)
+    torch.testing.assert_close(trained(unit_length_class), q, rtol=1e-13, atol=1e-13)
 
 
-def test_it_is_a_class_like_others(backend):  # noqa: F811
+def test_it_is_a_class_like_others(backend, signum_class):  # noqa: F811
     p = torch.ones(300, requires_grad=True)
     optimizer = fusedopt.create_optimizer("cautious_signum_8bit", [p], lr=0.5)
-    assert type(optimizer) is signum
+    assert type(optimizer) is signum_class
     assert repr(optimizer).startswith("signum (")
     assert optimizer.defaults["beta"] == 0.9
     assert "signum" in fusedopt.list_optimizers("sig*")
