@@ -70,7 +70,7 @@ def test_kernels_keep_everything_in_registers(cubin, cuobjdump):
 @pytest.mark.skipif(not hasattr(native._C, "cuda"), reason="fusedopt was compiled without CUDA")
 def test_installed_kernels_keep_everything_in_registers(cuobjdump):
     targets = native._C.cuda.targets().split()
-    check_registers(run(cuobjdump, "-res-usage", native._C.__file__), kernels=2 * len(targets) * len(REGISTRY))
+    check_registers(run(cuobjdump, "-res-usage", native._C.__file__), kernels=2 * len(targets) * len(native.rules()))
 
 
 def test_kernels_move_16_bytes_at_a_time(cubin, cuobjdump):
@@ -243,8 +243,14 @@ def tolerance(case, dtype, weight):
     return torch.finfo(weight).eps / 8 if weight.itemsize == 2 else 16 * torch.finfo(dtype).eps
 
 
+def is_built(case):
+    """Whether the case's rule is in the build; what is composed with blocks runs on Triton instead."""
+    optimizer = case.build([p := torch.zeros(4, 3)])
+    return not optimizer.layout(optimizer.param_groups[0], p)[0].whole
+
+
 @pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", filter(is_built, CASES), ids=str)
 def test_played_kernels_equal_eager(case, dtypes, played):
     """Bit for bit, unless the rule adds."""
     weight, grad = dtypes
