@@ -250,7 +250,7 @@ def is_built(case):
 
 
 @pytest.mark.parametrize("dtypes", DTYPES.values(), ids=DTYPES)
-@pytest.mark.parametrize("case", filter(is_built, CASES), ids=str)
+@pytest.mark.parametrize("case", [*filter(is_built, CASES)], ids=str)
 def test_played_kernels_equal_eager(case, dtypes, played):
     """Bit for bit, unless the rule adds."""
     weight, grad = dtypes
