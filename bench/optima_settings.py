@@ -179,7 +179,7 @@ SETTINGS = {
     "nsgda": {
         "rosenbrock": tuned(1000, lr=0.02, momentum=0.97, weight_decay=0.0),
         "beale": tuned(500, lr=0.02, momentum=0.0, weight_decay=0.0),
-        "quadratic": tuned(1000, lr=0.1, momentum=0.97, weight_decay=0.0),
+        "quadratic": tuned(1000, lr=0.05, momentum=0.97, weight_decay=0.0),
         "digits": tuned(400, lr=0.2, weight_decay=0.0),
     },
     "radam": {
