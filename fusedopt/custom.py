@@ -3,7 +3,7 @@
 import inspect
 
 from . import registry
-from .optimizer import Optimizer
+from .optimizer import DEFAULTS, Optimizer
 from .rule import REGISTRY, Rule
 
 
@@ -43,6 +43,8 @@ def _defaults(update, rule, scalars):
     """The hyper-parameters of a text by name; every scalar of it has a default or is computed."""
     given = {name: x.default for name, x in inspect.signature(update).parameters.items() if x.default is not x.empty}
     defaults = {name: given[name] for name in rule.scalars if name in given}
+    if taken := [name for name in defaults if name in DEFAULTS]:
+        raise ValueError(f"rule {rule.name}: its scalar {taken[0]!r} has the name of an option; rename it")
     computed = scalars({"lr": 1.0, "weight_decay": 0.0, **defaults}, 1.0) if scalars else {}
     for name in rule.scalars:
         if name not in defaults and name not in computed:

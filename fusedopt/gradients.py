@@ -24,7 +24,10 @@ def taken(optimizer):
         if p.grad is not None:
             check_gradient(optimizer, p, label)
             if p.grad.layout != torch.strided:
-                raise RuntimeError(f"accumulate and fractional need dense gradients, but that of {label} is sparse")
+                raise RuntimeError(
+                    f"accumulate and fractional need dense gradients, but that of {label} is sparse; "
+                    "densify it with p.grad = p.grad.to_dense(), or leave the option out"
+                )
     before = {p: p.grad for group in optimizer.param_groups for p in group["params"]}
     try:
         scale = _summed(optimizer)

@@ -136,11 +136,10 @@ FORMULAS = [  # options, and the gradient or step that papers and other librarie
     ({"trust_ratio": "row"}, G * NORM_P / NORM_G),
     ({"trust_ratio": "row", "trust_bounds": (0.0, 1.0)}, G * (NORM_P / NORM_G).clamp(max=1)),
     ({"decay": "cautious", "weight_decay": 0.1}, G + torch.where(G * P >= 0, 0.1 * P, 0)),
-    ({"decay": "cpr", "cpr_bound": ("dependent", 0.5)}, None),
 ]
 
 
-@pytest.mark.parametrize(("options", "expected"), FORMULAS[:-1], ids=str)
+@pytest.mark.parametrize(("options", "expected"), FORMULAS, ids=str)
 @pytest.mark.parametrize("backend", ["eager", pytest.param("cpu", marks=on_cpu)])
 def test_formulas(options, expected, backend, compiled_singles):
     with fusedopt.use_backend(backend):

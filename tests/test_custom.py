@@ -100,6 +100,10 @@ def without_default(g, p, factor):
     return factor * g
 
 
+def named_as_an_option(g, p, ema=0.5):
+    return ema * g
+
+
 def branching(g, p):
     return g if g > 0 else -g
 
@@ -109,6 +113,7 @@ def branching(g, p):
     [
         (adam, ValueError, "the name 'adam' is that of a rule of fusedopt"),
         (without_default, ValueError, "nothing gives its scalar 'factor'"),
+        (named_as_an_option, ValueError, "its scalar 'ema' has the name of an option"),
         (branching, TypeError, "cannot branch on a value"),
     ],
 )

@@ -7,6 +7,7 @@ from conftest import backend  # noqa: F401  a fixture
 import fusedopt
 
 SHAPE = (9, 4)
+pytestmark = pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # torch's, once a process
 
 
 def sparse_gradients(steps, dtype=torch.float64):
@@ -34,12 +35,10 @@ def trained(cls, steps=6, dtype=torch.float64, **options):
         (fusedopt.Adagrad, torch.optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1}),
     ],
 )
-@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 def test_equals_torch(cls, theirs, options, backend):  # noqa: F811
     torch.testing.assert_close(trained(cls, **options)[0], trained(theirs, **options)[0], rtol=1e-13, atol=1e-13)
 
 
-@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
 def test_adam_equals_torchs_sparse_adam(backend):  # noqa: F811
     """But for eps, which SparseAdam adds before the bias correction of the root."""
     (ours, state), (theirs, _) = (

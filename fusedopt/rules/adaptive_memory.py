@@ -90,7 +90,7 @@ class AMSGD(Optimizer):
         check_non_negative(group["memory"], "memory")
         if is_structural(group) and not group["per_tensor"]:
             raise ValueError(
-                "AMSGD's weight is of the raw gradients of all tensors; set per_tensor=True for this option"
+                "AMSGD's one weight is of raw gradients, which blocks change; set per_tensor=True, or drop them"
             )
         super()._check(group)
 
