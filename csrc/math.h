@@ -16,5 +16,7 @@ FUSEDOPT_INLINE float abs(float x) { return ::fabsf(x); }
 FUSEDOPT_INLINE double abs(double x) { return ::fabs(x); }
 FUSEDOPT_INLINE float select(bool condition, float a, float b) { return condition ? a : b; }
 FUSEDOPT_INLINE double select(bool condition, double a, double b) { return condition ? a : b; }
+FUSEDOPT_INLINE float by_precision(float single, float) { return single; }
+FUSEDOPT_INLINE double by_precision(double, double twice) { return twice; }
 
 }  // namespace fusedopt

@@ -19,6 +19,7 @@ enum Codec : uint32_t {
   kFloat64,
   kBits,
   kSigned8,
+  kSigned8Stochastic,
   kPositive8,
   kPositive8Stochastic,
   kBFloat16Stochastic,

@@ -43,7 +43,8 @@ Storage storage(Codec codec) {
       none{kDLOpaqueHandle, 0, 0};
   constexpr DLDataType int8{kDLInt, 8, 1}, int16{kDLInt, 16, 1}, uint8{kDLUInt, 8, 1};
   switch (codec) {
-    case kSigned8: return {int8, fp32};
+    case kSigned8:
+    case kSigned8Stochastic: return {int8, fp32};
     case kPositive8:
     case kPositive8Stochastic:
     case kDynamicSigned:

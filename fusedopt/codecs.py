@@ -6,12 +6,13 @@ rows of ``cols`` elements in blocks of 256; every row begins a new block.
 - Eight bits: the top bits of y = x / scale, the scale being the largest magnitude of the block: eight codes an octave,
   1.0 the last, 0 for zero. Signed codes reach down to 1.25 * 2^-16, positive ones to 1.25 * 2^-32, so a momentum and
   the root of a second moment end at the same relative size. What is smaller becomes
-  - zero in signed codes, below 0.95 of the smallest value, where the bits are rounded to the code before it. A momentum
-    that stayed at the smallest value would move its weight for good, once its second moment has decayed as far.
+  - zero in signed codes, below 0.95 of the smallest value (by chance: 0.9 to 1), where the bits are rounded to the code
+    before it. A momentum that stayed at the smallest value would move its weight for good, once its second moment has
+    decayed as far.
   - the smallest value in positive ones (if above 2^-126 of the scale). A second moment that became zero beside a
     momentum that did not would make the next step 1e8 times too large.
 - Stochastic rounding adds random bits below the cut. A second moment decays by 0.1 % a step, less than half a code;
-  rounded to nearest it would never decay at all.
+  rounded to nearest it would never decay at all. Nor would a momentum of beta above 0.94, in a block of constant scale.
 - Pairs keep what rounding a weight takes: Kahan's in a second float, the splits in the low bits of one float32.
 """
 
@@ -176,19 +177,20 @@ class Split(Codec):
 
 
 SIGNED8 = Minifloat(5, torch.int8, torch.float32, last=127, least=0)
-POSITIVE8 = Minifloat(6, torch.uint8, torch.float32)
-POSITIVE8_STOCHASTIC = Minifloat(7, torch.uint8, torch.float32, stochastic=True)
-BFLOAT16_STOCHASTIC = Stochastic(8, torch.bfloat16)
-DYNAMIC_SIGNED = Dynamic(14, torch.uint8, torch.float32, signed=True)
-DYNAMIC_POSITIVE = Dynamic(15, torch.uint8, torch.float32, signed=False)
+SIGNED8_STOCHASTIC = Minifloat(6, torch.int8, torch.float32, last=127, least=0, stochastic=True)
+POSITIVE8 = Minifloat(7, torch.uint8, torch.float32)
+POSITIVE8_STOCHASTIC = Minifloat(8, torch.uint8, torch.float32, stochastic=True)
+BFLOAT16_STOCHASTIC = Stochastic(9, torch.bfloat16)
+DYNAMIC_SIGNED = Dynamic(15, torch.uint8, torch.float32, signed=True)
+DYNAMIC_POSITIVE = Dynamic(16, torch.uint8, torch.float32, signed=False)
 
 WEIGHTS = {
     ("stochastic", torch.bfloat16): BFLOAT16_STOCHASTIC,
-    ("stochastic", torch.float16): Stochastic(9, torch.float16),
-    ("kahan", torch.bfloat16): Kahan(10, torch.bfloat16, torch.bfloat16),
-    ("kahan", torch.float16): Kahan(11, torch.float16, torch.float16),
-    ("split24", torch.bfloat16): Split(12, torch.bfloat16, torch.int8, low=8),
-    ("split32", torch.bfloat16): Split(13, torch.bfloat16, torch.int16, low=16),
+    ("stochastic", torch.float16): Stochastic(10, torch.float16),
+    ("kahan", torch.bfloat16): Kahan(11, torch.bfloat16, torch.bfloat16),
+    ("kahan", torch.float16): Kahan(12, torch.float16, torch.float16),
+    ("split24", torch.bfloat16): Split(13, torch.bfloat16, torch.int8, low=8),
+    ("split32", torch.bfloat16): Split(14, torch.bfloat16, torch.int16, low=16),
 }
 
 

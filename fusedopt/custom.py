@@ -27,8 +27,7 @@ def register_rule(states=None, *, lr=1e-3, weight_decay=0.0, scalars=None, matri
     """
 
     def decorate(update):
-        known = REGISTRY.get(update.__name__)
-        if known is not None and known.update.__module__.startswith("fusedopt."):
+        if update.__name__ in REGISTRY:
             raise ValueError(f"the name {update.__name__!r} is that of a rule of fusedopt; choose another")
         rule = Rule(update, states or {})
         hyperparameters = _defaults(update, rule, scalars)

@@ -5,11 +5,13 @@ its literals. A rule that sees one element at a time is one function; any other 
 """
 
 import ast
+import functools
+import hashlib
 import re
 import sys
 from pathlib import Path
 
-from . import codecs, math, modifiers, rules  # noqa: F401  importing the rules fills the registry
+from . import codecs, math, modifiers
 from .rule import REGISTRY
 from .scalars import HEADER
 from .trace import Text, trace
@@ -40,16 +42,25 @@ def function_text(function):
     )
 
 
-def rule_text(rule, name=None):
-    """A rule as a C++ functor, of the rule's name unless another is given."""
-    name = name or rule.name
-    members = [
-        f'static constexpr const char* name = "{name}";',
+@functools.cache
+def _members(rule):
+    body = _staged(rule.stages) if rule.sees_matrices else _elementwise(rule.stages)
+    return [
         f"static constexpr int states = {len(rule.states)}, scalars = {len(rule.scalars)};",
         f"static constexpr bool whole = {str(rule.whole).lower()};",
+        *body,
     ]
-    body = _staged(rule.stages) if rule.sees_matrices else _elementwise(rule.stages)
-    return _block(f"struct {name}", members + body, end="};")
+
+
+def kernel_name(rule):
+    """What the C++ engines know a rule by: the digest tells its text from another of that name, or an older one."""
+    return f"{rule.name}_{hashlib.sha256(chr(10).join(_members(rule)).encode()).hexdigest()[:8]}"
+
+
+def rule_text(rule, name=None):
+    """A rule as a C++ functor; ``name`` is that of a library made at run time."""
+    known = f'static constexpr const char* name = "{name or kernel_name(rule)}";'
+    return _block(f"struct {name or rule.name}", [known, *_members(rule)], end="};")
 
 
 def _elementwise(stages):
@@ -192,10 +203,7 @@ def headers():
 def _by_module():
     modules = {}
     for name in sorted(REGISTRY):
-        rule = REGISTRY[name]
-        module = rule.update.__module__
-        if module.startswith("fusedopt.rules."):
-            modules.setdefault(module.rpartition(".")[2], []).append(rule)
+        modules.setdefault(REGISTRY[name].module, []).append(REGISTRY[name])
     return dict(sorted(modules.items()))
 
 

@@ -13,7 +13,7 @@ import torch
 
 from .trace import Value
 
-PRIMITIVES = ("sqrt", "abs", "select")
+PRIMITIVES = ("sqrt", "abs", "select", "by_precision")
 COMPOSITES = ("rsqrt", "maximum", "minimum", "sign", "softplus", "sigmoid", "atan2")
 
 
@@ -55,6 +55,12 @@ def select(condition, a, b):
 
 
 @vocabulary
+def by_precision(single, double):
+    """``single`` where the arithmetic is float32, ``double`` where it is float64: a series needs more terms there."""
+    return double if double.dtype == torch.float64 else single
+
+
+@vocabulary
 def rsqrt(x):
     """One over the square root: two roundings, on every engine."""
     return 1 / sqrt(x)
@@ -84,6 +90,11 @@ def _polynomial(x, coefficients):
     return _horner(x * x, coefficients[::2]) + x * _horner(x * x, coefficients[1::2])
 
 
+def _series(x, coefficients, single):
+    """Of which ``single`` terms are enough for float32."""
+    return by_precision(_polynomial(x, coefficients[:single]), _polynomial(x, coefficients))
+
+
 FALL = [(-1.0) ** (k + 1) / math.factorial(k + 1) for k in range(9)]  # of (exp(-x) - 1) / x
 ARTANH = [1 / (2 * k + 1) for k in range(11)]  # of artanh(x) / x in x * x, for x up to 1 / 5
 ARCTAN = [(-1.0) ** k / (2 * k + 1) for k in range(20)]  # of arctan(x) / x in x * x, for x up to tan(pi / 8)
@@ -95,7 +106,7 @@ def _fall(x):
     Its first term left out changes exp(-x) by exp(-x) * x**10 / 64**9 / 10!, less than 1e-17. Beyond 40 it is exp(-40).
     """
     x = minimum(x, 40) * 2.0**-6
-    e = x * _polynomial(x, FALL)
+    e = x * _series(x, FALL, 5)
     for _ in range(6):
         e = e * (2 + e)
     return e
@@ -106,7 +117,7 @@ def softplus(x):
     """log(1 + exp(x)) of x >= 0, within 4 units in the last place of float32 and of float64."""
     e = _fall(x)
     w = (e + 0.5) / (e + 3.5)  # log(2 + e) is log(1.5) + 2 artanh(w)
-    return x + (math.log(1.5) + 2 * w * _polynomial(w * w, ARTANH))
+    return x + (math.log(1.5) + 2 * w * _series(w * w, ARTANH, 5))
 
 
 @vocabulary
@@ -123,7 +134,7 @@ def atan2(y, x):
     across = select(low, a, select(high, -x, a - x))
     along = select(low, x, select(high, a, a + x))
     r = across / select(along > 0, along, 1)
-    angle = r * _polynomial(r * r, ARCTAN)
+    angle = r * _series(r * r, ARCTAN, 9)
     angle = select(low, angle, select(high, math.pi / 2 + angle, math.pi / 4 + angle))
     return select(y < 0, -angle, angle)
 

@@ -65,12 +65,12 @@ class Options(TypedDict, total=False):
 
     Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
     ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), ``"8bit_dynamic"`` (the
-    same with the codes of bitsandbytes, always to the nearest), or ``"nnmf"`` for matrices
-    of rank 1 and sign bits (:mod:`fusedopt.nnmf`). ``state_rounding`` is how second moments are rounded to ``"8bit"``
-    and ``"bf16"``: ``"stochastic"``, or ``"nearest"``, in which they cannot decay. ``weight_format`` is how 16-bit
-    weights keep what rounding would take: ``"plain"`` (not at all), ``"stochastic"``, ``"kahan"`` (2 bytes more),
-    ``"split24"`` (1 byte more) or ``"split32"`` (2 bytes more; equal to float32 weights, bit for bit); the splits are
-    for bfloat16. Weights of 32 bits and more are plain in any case.
+    same with the codes of bitsandbytes, always to the nearest), or ``"nnmf"`` for matrices of rank 1 and sign bits
+    (:mod:`fusedopt.nnmf`). ``state_rounding`` is how moments are rounded to ``"8bit"`` and ``"bf16"``:
+    ``"stochastic"``, or ``"nearest"``, in which those that change slowly do not change at all. ``weight_format`` is how
+    16-bit weights keep what rounding would take: ``"plain"`` (not at all), ``"stochastic"``, ``"kahan"`` (2 bytes
+    more), ``"split24"`` (1 byte more) or ``"split32"`` (2 bytes more; equal to float32 weights, bit for bit); the
+    splits are for bfloat16. Weights of 32 bits and more are plain in any case.
 
     ``telemetry`` keeps a :class:`fusedopt.telemetry.Telemetry` of every parameter's last step in
     ``optimizer.telemetry``; on CPUs it costs no further reading of memory.

@@ -250,7 +250,7 @@ def _engines(optimizer, entries):
         group = optimizer.param_groups[member.group]
         dtype = arithmetic(p)
         capturable = group["capturable"] and p.device.type != "cpu"
-        key = (rule.name, p.device, dtype, member.counts_steps, capturable)
+        key = (rule, p.device, dtype, member.counts_steps, capturable)
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         constants = {**sizes(rule, member.matrix, p), **optimizer.constants(group, p)}
         bucket.add(entry, ScalarRow(member.group, entry.steps, constants))

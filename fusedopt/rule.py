@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from .stages import Stages
 
-REGISTRY: dict[str, "Rule"] = {}
+REGISTRY: dict[str, "Rule"] = {}  # those of fusedopt/rules, by name
 MAX_STATES = 6  # kMaxStreams of csrc/row.h, less gradient and parameter
 
 # What a state may be, and the shape that the text sees. "signed" and "positive" may be compressed, a "bound" not, and
@@ -46,11 +46,18 @@ class Rule:
         if not KINDS.keys() >= set(self.states.values()):
             raise ValueError(f"rule {self.name}: its states are {dict(self.states)}; kinds are {', '.join(KINDS)}")
         object.__setattr__(self, "scalars", names[2 + len(self.states) :])
-        REGISTRY[self.name] = self
+        if self.module and REGISTRY.setdefault(self.name, self) is not self:
+            raise ValueError(f"rule {self.name}: fusedopt.rules.{REGISTRY[self.name].module} has one of this name")
 
     @property
     def name(self) -> str:
         return self.update.__name__
+
+    @property
+    def module(self) -> str | None:
+        """The module of fusedopt.rules that the rule is from; None for a user's, and for one with building blocks."""
+        package, _, name = self.update.__module__.rpartition(".")
+        return name if package == "fusedopt.rules" else None
 
     @functools.cached_property
     def stages(self) -> Stages:

@@ -3,6 +3,7 @@
 import torch
 
 from .scalars import HEADER
+from .totals import total
 
 NEEDED = ("beta2", "rate2", "root_debias2")  # scalars of rules whose second moment is Adam's
 
@@ -26,9 +27,9 @@ def stability(engines, tables, coefficient):
         columns = [len(HEADER) + rule.scalars.index(name) for name in NEEDED]
         for entry in engine.bucket.entries:
             beta2, rate2, root_debias2 = table[entry.row, columns]
-            squares = torch.linalg.vector_norm(entry.grad, dtype=torch.float64).square()
+            squares = total(entry.grad.double().square())
             squares = squares if coefficient is None else squares * coefficient.to(squares).square()
-            moments = entry.value(1 + [*rule.states].index("exp_avg_sq")).sum(dtype=torch.float64)
+            moments = total(entry.value(1 + [*rule.states].index("exp_avg_sq")))
             sums.append((beta2 * moments + rate2 * squares) * root_debias2**2)
             count += entry.param.numel()
     mean = torch.stack([x.to(sums[0].device) for x in sums]).sum() / max(count, 1)

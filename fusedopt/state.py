@@ -10,9 +10,10 @@ from .rule import KINDS
 from .scalars import numbers
 
 EIGHT_BITS = {  # a bound would drift when it is rounded
-    "8bit": {"signed": codecs.SIGNED8, "positive": codecs.POSITIVE8_STOCHASTIC},
+    "8bit": {"signed": codecs.SIGNED8_STOCHASTIC, "positive": codecs.POSITIVE8_STOCHASTIC},
     "8bit_dynamic": {"signed": codecs.DYNAMIC_SIGNED, "positive": codecs.DYNAMIC_POSITIVE},
 }
+NEAREST = {codecs.SIGNED8_STOCHASTIC: codecs.SIGNED8, codecs.POSITIVE8_STOCHASTIC: codecs.POSITIVE8}
 EXACT = dict.fromkeys((*EIGHT_BITS, "nnmf"))  # in these, what does not fit is kept in the dtype of the arithmetic
 FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, **EXACT}
 WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
@@ -60,19 +61,20 @@ def record_of(optimizer, member):
 
 
 ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer bits than they are computed in
+CHANCY = {"signed", "positive"}  # of these, those that are rounded by chance: a bound would grow
 
 
 def eight_bit_codec(kind, group):
     """The codec of a state in eight bits; None for a kind that is never kept so. Other formats may have loaded ours."""
     codec = EIGHT_BITS.get(group["state_format"], EIGHT_BITS["8bit"]).get(kind)
-    return codecs.POSITIVE8 if codec and codec.by_chance and group["state_rounding"] == "nearest" else codec
+    return NEAREST.get(codec, codec) if group["state_rounding"] == "nearest" else codec
 
 
 def needs_step(rule, p, group):
     """Whether steps must be counted: for random numbers in rounding, or what a building block does at some steps."""
     weight = weight_codec(p, group)
     rounds = group["state_rounding"] == "stochastic" and group["state_format"] in ("8bit", "bf16")
-    by_chance = bool(weight and weight.by_chance) or (rounds and "positive" in rule.states.values())
+    by_chance = bool(weight and weight.by_chance) or (rounds and not CHANCY.isdisjoint(rule.states.values()))
     return by_chance or not COUNTED.isdisjoint(rule.scalars)
 
 
@@ -87,7 +89,7 @@ def state_codec(record, name, kind, group):
     """The codec that a state is in, whatever the group asks for now; None for plain floats."""
     if scale_key(name) in record:
         return eight_bit_codec(kind, group)
-    by_chance = (group["state_format"], group["state_rounding"], kind) == ("bf16", "stochastic", "positive")
+    by_chance = (group["state_format"], group["state_rounding"]) == ("bf16", "stochastic") and kind in CHANCY
     return codecs.BFLOAT16_STOCHASTIC if by_chance and record[name].dtype == torch.bfloat16 else None
 
 

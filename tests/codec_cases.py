@@ -12,6 +12,7 @@ STATES = [
     Case(fusedopt.AdamW, {"lr": 0.03, "state_format": "8bit_dynamic"}),
     Case(fusedopt.AdamW, {"lr": 0.03, "state_format": "bf16"}),
     Case(fusedopt.Lion8bit, {"lr": 0.03, "weight_decay": 0.1}),
+    Case(fusedopt.Lion8bit, {"lr": 0.03, "state_rounding": "nearest"}),
     Case(fusedopt.SGD8bit, {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, "nesterov": False}),
 ]
 CODED = [

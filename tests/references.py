@@ -348,7 +348,8 @@ class AdaLoOnNorms(fusedopt.AdaLo):
 
 def mean_square(optimizer):
     grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-    return torch.cat([torch.zeros(1), *(g.cpu().double().flatten() for g in grads)]).square().mean().item()
+    squares = torch.cat([torch.zeros(1), *(g.cpu().double().flatten() for g in grads)]).square()
+    return math.fsum(squares.tolist()) / squares.numel()  # torch's sum depends on the number of threads
 
 
 class ReferenceAdaLo(Reference):

@@ -10,7 +10,7 @@ import torch
 from block_sets import OPTIONS, build, covering_sets, train
 
 import fusedopt
-from fusedopt import backends
+from fusedopt import backends, emit
 from fusedopt.backends import compiler
 from fusedopt.combinations import DECAYS
 from fusedopt.settings import STRUCTURAL
@@ -29,7 +29,7 @@ def compiled():
 
 def compile_all(optimizers):
     rules = {x.layout(x.param_groups[0], P)[0] for x in optimizers}
-    new = [rule for rule in rules if rule.name not in backends.native.rules()]
+    new = [rule for rule in rules if emit.kernel_name(rule) not in backends.native.rules()]
     compiler.load(sorted(new, key=lambda rule: rule.name), torch.float64, ["-O1"])
 
 

@@ -264,6 +264,8 @@ def test_floats_stay_floats_where_eight_bits_are_asked_for(backend, case):
     to_ours(twins, eight)
     twins.step(2)
     assert twins.optimizer.param_groups[0]["state_format"] == "8bit"
+    for p in twins.ours if not twins.optimizer.counts_steps else ():
+        twins.optimizer.state[p].pop("step", None)  # counted for random bits, which SGD of torch does not need
     twins.assert_equal()
 
 

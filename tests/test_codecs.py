@@ -12,6 +12,7 @@ from fusedopt import codecs
 from fusedopt.backends import native
 from fusedopt.backends.cpu import Cpu
 from fusedopt.backends.engine import Engine
+from fusedopt.state import NEAREST
 
 needs_cpu = pytest.mark.skipif(bool(native.missing), reason=str(native.missing))
 SHAPES = ((7, 5), (), (0, 3), (256,), (40, 300), (3, 1001), (12, 4, 3, 3))
@@ -104,13 +105,28 @@ def test_momenta_below_095_of_the_smallest_value_become_zero(backend, size):
     p.grad = torch.zeros(size)
     values = torch.tensor([*EDGES]) * 2.0**-16
     p.grad[:13] = torch.cat([values, -values, torch.ones(1)])
-    optimizer = fusedopt.SGD8bit([p], momentum=0.9)
+    optimizer = fusedopt.SGD8bit([p], momentum=0.9, state_rounding="nearest")
     optimizer.step()
     codes = optimizer.state[p]["momentum_buffer"].tolist()
     assert codes[:13] == [*EDGES.values(), *(-code for code in EDGES.values()), 127]
 
 
-@pytest.mark.parametrize("codec", [codecs.SIGNED8, codecs.POSITIVE8, codecs.POSITIVE8_STOCHASTIC], ids=str)
+def test_below_the_smallest_value_chance_decides_between_it_and_zero(backend):
+    """Zero stands an eighth of 2^-16 below 1.25 * 2^-16; 1.15625 is a quarter of the way, 1.125 and less always zero."""
+    p = torch.zeros(40 * 256, requires_grad=True)
+    p.grad = torch.full_like(p, 1.15625 * 2.0**-16) * (1 - 2 * (torch.arange(len(p)) % 2))
+    p.grad[1::4] = 1.125 * 2.0**-16
+    p.grad[::256] = 1.0
+    optimizer = fusedopt.SGD8bit([p], momentum=0.9)
+    optimizer.step()
+    codes = optimizer.state[p]["momentum_buffer"].view(-1, 256)[:, 1:]
+    quarter = codes[:, torch.arange(1, 256) % 4 != 1].flatten()
+    assert not codes[:, ::4].any()
+    assert set(quarter.tolist()) == {-1, 0, 1}
+    assert abs(quarter.abs().double().mean() - 0.25) < 4 * math.sqrt(0.25 * 0.75 / len(quarter))
+
+
+@pytest.mark.parametrize("codec", [*NEAREST, *NEAREST.values()], ids=str)
 def test_every_code_is_kept(codec):
     """Decoding and encoding again changes no code: a block that is not updated does not drift."""
     codes = torch.arange(1, codec.last + 1).to(codec.main)[-256:]

@@ -11,7 +11,6 @@ import fusedopt
 from fusedopt import backends, registry
 from fusedopt.backends import compiler
 from fusedopt.math import mean, sign, sqrt
-from fusedopt.rule import REGISTRY
 
 
 def signum(g, p, m, beta=0.9):
@@ -26,12 +25,8 @@ def unit_length(g, p, heat, eps=1e-8):
 
 @pytest.fixture(autouse=True)
 def registries(monkeypatch):
-    """What tests register is gone after them: others go through all rules."""
+    """What tests register is gone after them: others go through all classes."""
     monkeypatch.setattr(registry, "CUSTOM", {})
-    kept = dict(REGISTRY)
-    yield
-    REGISTRY.clear()
-    REGISTRY.update(kept)
 
 
 @pytest.fixture

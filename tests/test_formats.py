@@ -84,6 +84,26 @@ def test_steps_regain_their_size_after_gradients_drop(backend, options, recovers
     assert (0.7 <= ratio <= 1.4) == recovers
 
 
+@pytest.mark.parametrize(
+    ("options", "decays"),
+    [
+        ({"state_format": "8bit"}, True),
+        ({"state_format": "8bit", "state_rounding": "nearest"}, False),
+        ({"state_format": "bf16"}, True),
+        ({"state_format": "bf16", "state_rounding": "nearest"}, False),
+    ],
+    ids=["8bit", "8bit nearest", "bf16", "bf16 nearest"],
+)
+def test_slow_momenta_decay_where_the_scale_stands(backend, options, decays):
+    """Half of every block gets no gradients any more, and its momenta lose 0.2 % a step."""
+    slow = {"momentum": 0.998, "dampening": 0.998}
+    pairs = twins(cls=fusedopt.SGD, **slow, **options, exact={"state_format": "fp32", **slow})
+    for step in range(1000):
+        ours, exact = stepped(pairs, torch.where(ODD & (step >= 5), 0.0, 1.0))
+    ratio = (ours / exact)[ODD].mean().item()
+    assert (0.9 <= ratio <= 1.1) == decays
+
+
 def test_no_second_moment_becomes_zero(backend):
     """Magnitudes down to 2^-58 of the block's largest, so 2^-116 in v: far below the smallest code.
 

@@ -36,7 +36,7 @@ EXPECTED = [  # of one (64, 48) float32 parameter, and one step count of 4 bytes
     ("adafactor", {}, {"row_var": 256, "col_var": 192, "step": 4}),
     ("lion_nnmf", {}, {"exp_avg_row": 256, "exp_avg_col": 192, "exp_avg_sign": 384}),
     ("lbfgs", {}, {}),
-    pytest.param("lion_8bit", {}, {"exp_avg": 3072, "exp_avg_scale": 4 * 12}, marks=EIGHT_BITS),
+    pytest.param("lion_8bit", {}, {"exp_avg": 3072, "exp_avg_scale": 4 * 12, "step": 4}, marks=EIGHT_BITS),
     pytest.param("adagrad_8bit", {}, {"sum": 3072, "sum_scale": 4 * 12, "step": 4}, marks=EIGHT_BITS),
 ]
 

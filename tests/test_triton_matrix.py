@@ -120,8 +120,7 @@ def every_reduction(g, p, r, c, m, t, a):
 
 @needs_device
 @on_device
-def test_matrix_rule_of_a_user_equals_eager(device, monkeypatch):
-    monkeypatch.setattr("fusedopt.rule.REGISTRY", {})
+def test_matrix_rule_of_a_user_equals_eager(device):
     kinds = ("row", "col", "matrix", "tensor")
     rule = Rule(every_reduction, {kind: kind for kind in kinds})
     assert len(plan.late(rule.stages)) == len(kinds)
@@ -136,8 +135,7 @@ def exchange(g, p, a, b, c, d):
 
 @needs_device
 @on_device
-def test_states_that_change_places(device, monkeypatch):
-    monkeypatch.setattr("fusedopt.rule.REGISTRY", {})
+def test_states_that_change_places(device):
     rule = Rule(exchange, {"a": "row", "b": "row", "c": "row", "d": "col"})
     buckets = (matrix_bucket(rule, FP64, device, [(5, 7)]) for _ in range(2))
     assert_close(*map(run_bucket, (Triton, Eager), buckets), FP64)

@@ -13,8 +13,7 @@ from fusedopt.scalars import HEADER
 triton = pytest.importorskip("triton")
 
 INTERPRETED = triton.knobs.runtime.interpret
-OURS = [rule for rule in REGISTRY.values() if rule.update.__module__.startswith("fusedopt.")]
-RULES, MATRIX_RULES = ([rule for rule in OURS if rule.sees_matrices == kind] for kind in (False, True))
+RULES, MATRIX_RULES = ([rule for rule in REGISTRY.values() if rule.sees_matrices == kind] for kind in (False, True))
 FP32, BF16, FP16, FP64 = torch.float32, torch.bfloat16, torch.float16, torch.float64
 MODIFIERS = [  # one row of the scalar table each
     {"gradient_sign": 1.0},

@@ -30,6 +30,11 @@ def select(condition, a, b):
 
 
 @triton.jit
+def by_precision(single, double):
+    return double if double.dtype == tl.float64 else single
+
+
+@triton.jit
 def divide(x, y):
     quotient = x / y  # div.full.f32 is 2 ulp off; in fp64 this is IEEE
     return quotient if quotient.dtype == tl.float64 else tl.div_rn(x, y)
@@ -92,6 +97,6 @@ def rule_function(rule):
     return function(rule.name, inputs, [stages.direction, *stages.new], stages.names)
 
 
-VOCABULARY = {"sqrt": sqrt, "abs": abs, "select": select, "divide": divide}
+VOCABULARY = {"sqrt": sqrt, "abs": abs, "select": select, "by_precision": by_precision, "divide": divide}
 for _name in math.COMPOSITES:
     VOCABULARY[_name] = bind(getattr(math, _name))

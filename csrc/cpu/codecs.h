@@ -71,7 +71,8 @@ __attribute__((noinline)) void decode_block(T* to, const Place& from, int count)
     case kFloat16Stochastic: return decode_plain(to, from.at<Float16>(), count);
     case kFloat64: return decode_plain(to, from.at<double>(), count);
     case kBits: return decode_bits(to, from.base, from.offset, count);
-    case kSigned8: return decode_codes<int8_t>(to, from, count);
+    case kSigned8:
+    case kSigned8Stochastic: return decode_codes<int8_t>(to, from, count);
     case kPositive8:
     case kPositive8Stochastic: return decode_codes<uint8_t>(to, from, count);
     case kBFloat16Kahan: return decode_kahan(to, from.at<BFloat16>(), from.beside<BFloat16>(), count);
@@ -92,6 +93,7 @@ __attribute__((noinline)) void encode_block(const T* from, const Place& to, int 
     case kFloat64: return encode_plain(from, to.at<double>(), count);
     case kBits: return encode_bits(from, to.base, to.offset, count);
     case kSigned8: return encode_codes<int8_t, false>(from, to, count);
+    case kSigned8Stochastic: return encode_codes<int8_t, true>(from, to, count);
     case kPositive8: return encode_codes<uint8_t, false>(from, to, count);
     case kPositive8Stochastic: return encode_codes<uint8_t, true>(from, to, count);
     case kBFloat16Stochastic: return encode_weights<Stochastic>(from, to, count);

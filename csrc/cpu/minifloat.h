@@ -72,7 +72,7 @@ FUSEDOPT_INLINE Halves code_of(Halves top) {
 }
 
 // To nearest, ties away from zero.
-FUSEDOPT_INLINE Halves signed_codes(const float* from, Floats inverse) {
+FUSEDOPT_INLINE Halves nearest_signed(const float* from, Floats inverse) {
   const Words low = (Words)(Vec<float>::load(from).x * inverse) >> 16;
   const Words high = (Words)(Vec<float>::load(from + kHalves / 2).x * inverse) >> 16;
   const Halves bits = packed(low, high), sign = bits >> 15;
@@ -81,15 +81,21 @@ FUSEDOPT_INLINE Halves signed_codes(const float* from, Floats inverse) {
 }
 
 // `draw` are 32 random bits a lane.
-template <bool stochastic>
-FUSEDOPT_INLINE Halves positive_codes(const float* from, Floats inverse, Unsigned& draw) {
-  Words top[2];
+template <class Byte, bool stochastic>
+FUSEDOPT_INLINE Halves codes_of(const float* from, Floats inverse, Unsigned& draw) {
+  if constexpr (kHasSign<Byte> && !stochastic) return nearest_signed(from, inverse);
+  Words top[2], signs[2];
   for (int half = 0; half < 2; ++half) {
-    const Unsigned bits = (Unsigned)(Vec<float>::load(from + half * kHalves / 2).x * inverse);
-    top[half] = (Words)((bits + (stochastic ? draw >> 12 : Unsigned{} + (1u << 19))) >> 20);
+    const Words bits = (Words)(Vec<float>::load(from + half * kHalves / 2).x * inverse);
+    const Unsigned magnitude = (Unsigned)(kHasSign<Byte> ? bits & 0x7fffffff : bits);
+    top[half] = (Words)((magnitude + (stochastic ? draw >> 12 : Unsigned{} + (1u << 19))) >> 20);
+    signs[half] = bits >> 31;
     if (stochastic) draw += kGolden * (kHalves / 2);
   }
-  return code_of<uint8_t>(packed(top[0], top[1]));
+  const Halves code = code_of<Byte>(packed(top[0], top[1]));
+  if constexpr (!kHasSign<Byte>) return code;
+  const Halves sign = packed(signs[0], signs[1]);
+  return (code ^ sign) - sign;
 }
 
 // A whole block; gives its scale.
@@ -99,12 +105,8 @@ float encode_whole(Byte* to, const float* from, uint32_t start) {
   const Floats inverse = 1 / scale - Floats{};
   Unsigned draw = first_draws(start);
   for (int i = 0; i < kBlock8; i += 2 * kHalves) {
-    if constexpr (kHasSign<Byte>)
-      store(to + i, signed_codes(from + i, inverse), signed_codes(from + i + kHalves, inverse));
-    else {
-      const Halves first = positive_codes<stochastic>(from + i, inverse, draw);
-      store(to + i, first, positive_codes<stochastic>(from + i + kHalves, inverse, draw));
-    }
+    const Halves first = codes_of<Byte, stochastic>(from + i, inverse, draw);
+    store(to + i, first, codes_of<Byte, stochastic>(from + i + kHalves, inverse, draw));
   }
   return scale;
 }

@@ -106,6 +106,9 @@ FUSEDOPT_INLINE Vec<T> sqrt(Vec<T> a) {
   return root;
 }
 
+FUSEDOPT_INLINE Vec<float> by_precision(Vec<float> single, Vec<float>) { return single; }
+FUSEDOPT_INLINE Vec<double> by_precision(Vec<double>, Vec<double> twice) { return twice; }
+
 // The composites of fusedopt/math.py in fewer instructions: a comparison takes b where either is NaN.
 template <class T>
 FUSEDOPT_INLINE Vec<T> maximum(Vec<T> a, Vec<T> b) {

@@ -117,8 +117,9 @@ struct OfGradients {
 struct OfStates {
   template <class Visit>
   static FUSEDOPT_INLINE bool visit(Codec codec, const Visit& visit) {
-    if (codec == kSigned8) return visit(Code<true, false>()), true;
+    if (codec == kSigned8Stochastic) return visit(Code<true, true>()), true;
     if (codec == kPositive8Stochastic) return visit(Code<false, true>()), true;
+    if (codec == kSigned8) return visit(Code<true, false>()), true;
     if (codec == kPositive8) return visit(Code<false, false>()), true;
     if (codec == kBFloat16Stochastic) return visit(ByChance<BFloat16>()), true;
     return false;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct diffgrad {
-  static constexpr const char* name = "diffgrad";
+  static constexpr const char* name = "diffgrad_1d987587";
   static constexpr int states = 3, scalars = 6;
   static constexpr bool whole = false;
   template <class F>

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import torch
 
+from .. import emit
 from . import native
 
 SOURCES = Path(__file__).parent.parent / "csrc"
@@ -32,13 +33,13 @@ _refused: dict = {}  # rule and arithmetic -> why it was not compiled
 
 def kernel_name(rule, dtype):
     """What ``_C`` calls the rule's kernel."""
-    return _loaded.get((rule, dtype), rule.name)
+    return _loaded.get((rule, dtype)) or emit.kernel_name(rule)
 
 
 def refusal(rule, dtype):
     """Why the C++ engine cannot run ``rule`` in this arithmetic, or None; compiles it where that is needed, once."""
     key = rule, dtype
-    if rule.name in native.rules() or key in _loaded:
+    if key in _loaded or emit.kernel_name(rule) in native.rules():
         return None
     if key not in _refused:
         try:
@@ -53,12 +54,8 @@ def load(rules, dtype, options=()):
 
     ``options`` follow those that the installed kernels were compiled with.
     """
-    from .. import emit
-
-    texts = {rule: emit.rule_text(rule) for rule in rules}
     arithmetic = ARITHMETIC[dtype]
-    digests = {rule: hashlib.sha256(text.encode()).hexdigest()[:8] for rule, text in texts.items()}
-    names = {rule: f"{rule.name}_{arithmetic}_{digest}" for rule, digest in digests.items()}
+    names = {rule: f"{emit.kernel_name(rule)}_{arithmetic}" for rule in rules}
     header = emit.rules_header({names[rule]: rule for rule in rules})
     command = [*_compiler(), *_flags(), f"-DFUSEDOPT_ARITHMETIC={arithmetic}", *options]
     native._C.load(str(_library(header, command)))

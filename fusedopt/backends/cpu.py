@@ -12,6 +12,7 @@ class Cpu(Engine):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)
         self.fp64 = bucket.dtype == torch.float64
+        self.kernel = compiler.kernel_name(bucket.rule, bucket.dtype)
 
     @staticmethod
     def unavailable(device):
@@ -45,7 +46,7 @@ class Cpu(Engine):
     def _step(self, table, coefficient, seen):
         native._C.cpu_step(
             self.table.native,
-            compiler.kernel_name(self.bucket.rule, self.bucket.dtype),
+            self.kernel,
             self.fp64,
             table.data_ptr(),
             table.shape[-1],

@@ -2,6 +2,7 @@
 
 import torch
 
+from .. import emit
 from . import native
 from .engine import Engine
 
@@ -13,6 +14,7 @@ class Cuda(Engine):
         super().__init__(bucket)
         self.table = native.NativeTable(bucket)
         self.fp64 = bucket.dtype == torch.float64
+        self.kernel = emit.kernel_name(bucket.rule)
         self.coded = any(any(entry.codecs) for entry in bucket.entries)
         self.host_rows = torch.zeros(len(bucket.entries), native._C.cuda.ROW_WORDS, dtype=torch.int64, device="cpu")
         self.device_rows = None
@@ -34,7 +36,7 @@ class Cuda(Engine):
 
     @staticmethod
     def refusal(rule, dtype):
-        return None if rule.name in native.rules() else "it is not compiled into the CUDA engine"
+        return None if emit.kernel_name(rule) in native.rules() else "it is not compiled into the CUDA engine"
 
     def refresh(self):
         return self.table.refresh()
@@ -58,11 +60,10 @@ class Cuda(Engine):
             scalars = native._C.cuda.ScalarTable(
                 table.data_ptr(), table.shape[1], 0 if coefficient is None else coefficient.data_ptr()
             )
-            rule = self.bucket.rule
-            if rule.sees_matrices:
+            if self.bucket.rule.sees_matrices:
                 self._step_matrices(rows, scalars)
             else:
-                native._C.cuda.step(rule.name, self.fp64, self.coded, self._work(rows), scalars, self._place())
+                native._C.cuda.step(self.kernel, self.fp64, self.coded, self._work(rows), scalars, self._place())
 
     def advance(self):
         if self.bucket.capturable:
@@ -74,7 +75,7 @@ class Cuda(Engine):
         """Works out the launches from the tensors' shapes, and sends what they read of it to the GPU."""
         self.table.native.write(self.host_rows.data_ptr())
         rows = self.host_rows
-        self.schedule = native._C.cuda.Schedule(self.bucket.rule.name, self.fp64, rows.data_ptr(), len(rows))
+        self.schedule = native._C.cuda.Schedule(self.kernel, self.fp64, rows.data_ptr(), len(rows))
         words = torch.empty(len(self.schedule), dtype=torch.int64, device="cpu")
         self.schedule.write(words.data_ptr())
         self.words = words.to(self.bucket.device)
@@ -83,7 +84,7 @@ class Cuda(Engine):
     def _step_matrices(self, rows, scalars):
         scratch = torch.empty(self.schedule.scratch, dtype=self.bucket.dtype, device=self.bucket.device)
         work = native._C.cuda.MatrixWork(rows.data_ptr(), self.words.data_ptr(), scratch.data_ptr())
-        native._C.cuda.step_matrices(self.bucket.rule.name, self.fp64, self.schedule, work, scalars, self._place())
+        native._C.cuda.step_matrices(self.kernel, self.fp64, self.schedule, work, scalars, self._place())
 
     def _rows(self):
         """The rows on the GPU, sent there when they changed. A graph under capture gets its own copy to replay from."""

@@ -9,6 +9,7 @@ from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..scalars import HEADER, larger, remember, smaller
 from ..settings import is_structural
+from ..totals import total
 from ..validation import check_betas, check_non_negative
 
 
@@ -130,7 +131,7 @@ def _sums(entry, scalars, coefficient):
     sign = scalars["gradient_sign"] if coefficient is None else scalars["gradient_sign"] * coefficient
     g = sign * entry.grad.double() + scalars["l2"] * entry.value(0).double()
     d = entry.value(1).double() + scalars["first"] * g
-    return torch.stack([x.sum() for x in terms(g, d, scalars["memory"])])
+    return torch.stack([total(x) for x in terms(g, d, scalars["memory"])])
 
 
 class AMAdamW(Optimizer):
