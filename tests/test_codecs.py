@@ -112,7 +112,7 @@ def test_momenta_below_095_of_the_smallest_value_become_zero(backend, size):
 
 
 def test_below_the_smallest_value_chance_decides_between_it_and_zero(backend):
-    """Zero stands an eighth of 2^-16 below 1.25 * 2^-16; 1.15625 is a quarter of the way, 1.125 and less always zero."""
+    """Zero stands an eighth of 2^-16 below 1.25 * 2^-16; 1.15625 is a quarter of the way."""
     p = torch.zeros(40 * 256, requires_grad=True)
     p.grad = torch.full_like(p, 1.15625 * 2.0**-16) * (1 - 2 * (torch.arange(len(p)) % 2))
     p.grad[1::4] = 1.125 * 2.0**-16
