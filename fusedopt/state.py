@@ -1,6 +1,7 @@
 """State records: made when a parameter is first stepped, and loaded from checkpoints without loss."""
 
 import copy
+from typing import Any
 
 import torch
 
@@ -64,7 +65,7 @@ ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer b
 CHANCY = {"signed", "positive"}  # of these, those that are rounded by chance: a bound would grow
 
 
-def eight_bit_codec(kind, group):
+def eight_bit_codec(kind, group) -> Any:
     """The codec of a state in eight bits; None for a kind that is never kept so. Other formats may have loaded ours."""
     codec = EIGHT_BITS.get(group["state_format"], EIGHT_BITS["8bit"]).get(kind)
     return NEAREST.get(codec, codec) if group["state_rounding"] == "nearest" else codec
