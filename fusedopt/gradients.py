@@ -18,7 +18,7 @@ def is_replaced(optimizer):
 def taken(optimizer):
     """Yields what to multiply gradients by, or None if this call is not to step; ``p.grad`` is replaced meanwhile.
 
-    Only once the step has been made are sums and histories those of the next.
+    Only once the step has been made are sums and histories those of the next; one that raises takes back what it added.
     """
     for _, p, label in labelled(optimizer.param_groups):
         if p.grad is not None:
@@ -29,10 +29,14 @@ def taken(optimizer):
                     "densify it with p.grad = p.grad.to_dense(), or leave the option out"
                 )
     before = {p: p.grad for group in optimizer.param_groups for p in group["params"]}
+    counted, weight = optimizer.param_groups[0].get("accumulated"), float(optimizer.micro_batch_weight)
     try:
-        scale = _summed(optimizer)
+        scale = _summed(optimizer, weight)
         histories = [] if scale is None else _filtered(optimizer)
         yield scale
+    except BaseException:
+        _withdraw(optimizer, before, counted, weight)
+        raise
     finally:
         for p, grad in before.items():
             _set_gradient(p, grad)
@@ -58,11 +62,11 @@ def _window(optimizer):
     return counts.pop()
 
 
-def _summed(optimizer):
+def _summed(optimizer, weight):
     """Adds a micro-batch to the sums; one over their weights once the window is full, and then ``p.grad`` are they."""
     if _window(optimizer) == 1:
         return 1.0
-    weight, optimizer.micro_batch_weight = float(optimizer.micro_batch_weight), 1.0
+    optimizer.micro_batch_weight = 1.0
     group = optimizer.param_groups[0]
     count, total = group.get("accumulated", (0, 0.0))
     params = [p for group in optimizer.param_groups for p in group["params"]]
@@ -75,6 +79,18 @@ def _summed(optimizer):
     for p in params:
         _set_gradient(p, optimizer.state.get(p, {}).get(ACCUM))
     return 1 / (total + weight)
+
+
+def _withdraw(optimizer, grads, counted, weight):
+    """Takes the last micro-batch off the sums, to within rounding, so that the caller may try it again."""
+    group = optimizer.param_groups[0]
+    if group.get("accumulated") == counted:
+        return
+    group.update(accumulated=counted or (0, 0.0))
+    optimizer.micro_batch_weight = weight
+    for p, grad in grads.items():
+        if grad is not None:
+            optimizer.state[p][ACCUM].add_(grad, alpha=-weight)
 
 
 def _begin_window(optimizer):

@@ -90,8 +90,26 @@ def test_a_window_survives_a_checkpoint():
     assert not torch.equal(ours[0], parameters(SHAPES)[0])
 
 
-def test_a_step_that_raises_keeps_the_window():
-    """The sums are dropped only once the step has been made."""
+def test_a_step_that_raises_may_be_tried_again():
+    """The micro-batch whose step raised counts once."""
+    ours, theirs, grads = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64), batches(4)
+    micro, smooth = fusedopt.AdamW(ours, lr=0.1, accumulate=2), fusedopt.AdamW(theirs, lr=0.1, accumulate=2)
+    for g in grads[:3]:
+        step(micro, ours, g)
+    record = micro.state[ours[1]]
+    kept, record["exp_avg"], micro.micro_batch_weight = record["exp_avg"], torch.ones(3), 2.0
+    with pytest.raises(ValueError, match="exp_avg"):
+        step(micro, ours, grads[3])
+    assert micro.micro_batch_weight == 2.0
+    record["exp_avg"], micro.micro_batch_weight = kept, 1.0
+    step(micro, ours, grads[3])
+    for g in grads:
+        step(smooth, theirs, g)
+    torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-13)
+
+
+def test_a_step_that_raises_keeps_the_history():
+    """Of gradients, which are dropped only once the step has been made."""
     params = parameters(SHAPES)
     optimizer = fusedopt.AdamW(params, lr=0.1, accumulate=1, fractional=(0.5, 2))
     step(optimizer, params, batches(1, torch.float32)[0])
