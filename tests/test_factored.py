@@ -6,15 +6,9 @@ import math
 import pytest
 import torch
 from conftest import assert_same_bits, parameters, records, set_gradients, train
-from references import (
-    Case,
-    ReferenceAdafactor,
-    ReferenceAdaMini,
-    ReferenceAmos,
-    ReferenceCAME,
-    ReferenceSM3,
-    ReferenceSMMF,
-)
+from references import Case
+from references.factored import ReferenceAdafactor, ReferenceAdaMini, ReferenceAmos, ReferenceCAME, ReferenceSM3
+from references.rank1 import ReferenceSMMF
 
 import fusedopt
 

@@ -8,7 +8,7 @@ import torch
 from conftest import assert_same_bits, parameters, records, set_gradients, train
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from references import ReferenceSMMF, compress, decompress, square_shape
+from references.rank1 import ReferenceSMMF, compress, decompress, square_shape
 
 import fusedopt
 from fusedopt import bits
