@@ -95,14 +95,14 @@ def short(x):
 
 
 def reversal(results):
-    """Last updates over the learning rate, and those in float32."""
+    """Last updates over the learning rate: rounded by chance, to nearest, and in float32."""
     cases = {"reversed": "reversed", "ended": "none"}
     columns = [(case, scale) for case in cases for scale in ("moves", "stands")]
     head, rows = ["", *(f"{cases[case]}, scale {scale}" for case, scale in columns)], []
     for rule in momenta.RULES:
         of_rule = {row["scale"]: row for row in results["reversal"] if row["rule"] == rule}
-        pairs = [of_rule[scale][case] for case, scale in columns]
-        rows.append([rule, *(f"{short(ours)} ({short(exact)})" for ours, exact in pairs)])
+        updates = [of_rule[scale][case] for case, scale in columns]
+        rows.append([rule, *(f"{short(ours)}; {short(nearest)} ({short(exact)})" for ours, nearest, exact in updates)])
     return markdown(head, rows)
 
 

@@ -1,4 +1,4 @@
-"""What eight bits do to a momentum, which is rounded to nearest: where it stays, and what is too small to count."""
+"""What eight bits do to a momentum: where rounding to nearest makes it stay, and what is too small to count."""
 
 import itertools
 
@@ -17,45 +17,45 @@ RULES: dict[str, tuple] = {
 }
 
 
-def twins(optimizer, options):
-    """In eight bits and in float32: vectors of zeros that move at a learning rate of 1."""
-    for state_format in ("8bit", "fp32"):
-        p = torch.zeros(COUNT, requires_grad=True)
-        yield optimizer([p], lr=1.0, weight_decay=0.0, state_format=state_format, **options), p
+def triplets(optimizer, options):
+    """In eight bits, by chance and to nearest, and in float32: vectors of zeros that move at a learning rate of 1."""
+    for state_format, rounding in (("8bit", "stochastic"), ("8bit", "nearest"), ("fp32", "nearest")):
+        p, kept = torch.zeros(COUNT, requires_grad=True), {"state_format": state_format, "state_rounding": rounding}
+        yield optimizer([p], lr=1.0, weight_decay=0.0, **kept, **options), p
 
 
-def stepped(pairs, g):
+def stepped(copies, g):
     """The updates of all."""
-    for optimizer, p in pairs:
+    for optimizer, p in copies:
         p.grad, old = g, p.detach().clone()
         optimizer.step()
         yield p.detach() - old
 
 
 def reversal(before=500, after=25000):
-    """Gradients of 1 become -0.05, or none: the last updates of either, in eight bits and in float32.
+    """Gradients of 1 become -0.05, or none: the means of the last updates of either, for each of the triplets.
 
     The others of the block have normal gradients, so its largest momentum moves; or gradients of 1, so it stands.
     """
     reversed_, ended = (torch.arange(COUNT) % 4 == place for place in (1, 3))
     for (name, rule), scale in itertools.product(RULES.items(), ("moves", "stands")):
-        pairs, generator, updates = list(twins(*rule)), torch.Generator().manual_seed(0), []
+        copies, generator, updates = list(triplets(*rule)), torch.Generator().manual_seed(0), []
         for step in range(before + after):
             g = torch.randn(COUNT, generator=generator) if scale == "moves" else torch.ones(COUNT)
             g[reversed_], g[ended] = (1.0, 1.0) if step < before else (-0.05, 0.0)
-            updates = list(stepped(pairs, g))
+            updates = list(stepped(copies, g))
         of_case = {"reversed": reversed_, "ended": ended}
-        medians = {case: [x[chosen].median().item() for x in updates] for case, chosen in of_case.items()}
-        yield {"rule": name, "scale": scale, **medians}
+        means = {case: [x[chosen].mean().item() for x in updates] for case, chosen in of_case.items()}
+        yield {"rule": name, "scale": scale, **means}
 
 
 def travel(steps=300, exponents=range(8, 21, 2)):
     """Half of every block has gradients 2^-k of the others': how far AdamW moves it, over how far in float32."""
     for exponent, kind in itertools.product(exponents, ("alike", "random")):
-        pairs, generator = list(twins(fusedopt.AdamW, {})), torch.Generator().manual_seed(0)
+        copies, generator = list(triplets(fusedopt.AdamW, {})), torch.Generator().manual_seed(0)
         for _ in range(steps):
             g = torch.randn(COUNT, generator=generator)
             small = torch.ones(COUNT) if kind == "alike" else g
-            list(stepped(pairs, torch.where(ODD, 2.0**-exponent * small, g)))
-        ours, exact = (p.detach()[ODD].square().mean().sqrt().item() for _, p in pairs)
+            list(stepped(copies, torch.where(ODD, 2.0**-exponent * small, g)))
+        ours, _, exact = (p.detach()[ODD].square().mean().sqrt().item() for _, p in copies)
         yield {"exponent": exponent, "gradients": kind, "travel": ours / exact}

@@ -40,7 +40,6 @@ def test_sets_contain_every_allowed_pair():
 
 
 @on_cpu
-@pytest.mark.xdist_group("blocks")  # one process compiles them
 @pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
 def test_every_allowed_pair_equals_eager(options, compiled):
     """In float64: means are added up in another order, some hundred terms of size one."""

@@ -25,10 +25,7 @@ CSRC = Path(__file__).parents[1] / "csrc"
 FLAGS = re.search(r"set\(CUDA_KERNEL_FLAGS (.*)\)", (CSRC / "cuda/cuda.cmake").read_text())[1].split()
 STREAMS = {"adam": 4, "lion": 3}
 MATRIX_RULES = ["adafactor_late_sqrt", "adam_nnmf"]
-pytestmark = [
-    pytest.mark.skipif(not NVCC, reason="nvcc is not on PATH"),
-    pytest.mark.xdist_group("cuda"),  # one process compiles
-]
+pytestmark = pytest.mark.skipif(not NVCC, reason="nvcc is not on PATH")
 
 
 def run(*command):
