@@ -10,7 +10,7 @@ export CMAKE_ARGS ?= -DFUSEDOPT_CUDA_ARCHITECTURES=$(if $(shell command -v nvidi
 .PHONY: test bench example rules format check gpu
 
 test: $(VENV)/installed
-	$(BIN)/pytest -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 bench: $(VENV)/installed
 	$(BIN)/fusedopt bench $(ARGS)

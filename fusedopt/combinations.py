@@ -79,6 +79,7 @@ ASKS = {
     "trust_ratio": lambda group: group["trust_ratio"] is not None,
     "trust_ratio='tensor'": lambda group: group["trust_ratio"] == "tensor",
     "cautious='rescaled'": lambda group: group["cautious"] == "rescaled",
+    "cautious": lambda group: group["cautious"] is not False,
     "cautious with rescaling": lambda group: not isinstance(group["cautious"], bool),
     "lazy": lambda group: group["lazy"] is not None,
     "lazy='all'": lambda group: group["lazy"] == "all",
@@ -148,6 +149,9 @@ def check(cls, group):
     for one, other, reason in POINTLESS:
         if ASKS[one](group) and ASKS[other](group):
             warnings.warn(f"{cls.__name__}: {one} beside {other}: {reason}", stacklevel=5)
+    for block, reason in cls.pointless.items():
+        if ASKS[block](group):
+            warnings.warn(f"{block} beside {cls.__name__}: {reason}", stacklevel=5)
 
 
 def _check_eps(cls, group):

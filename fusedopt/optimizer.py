@@ -118,6 +118,7 @@ class Optimizer(torch.optim.Optimizer):
 
     counts_steps = True
     own_decay = False  # whether weight_decay acts in a way of the rule's own
+    pointless: ClassVar[dict[str, str]] = {}  # blocks that change little beside this rule, and why
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
     spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for

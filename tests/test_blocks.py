@@ -33,6 +33,19 @@ def compile_all(optimizers):
     compiler.load(sorted(new, key=lambda rule: rule.name), torch.float64, ["-O1"])
 
 
+@on_cpu
+def test_a_block_and_a_rule_of_one_name_are_told_apart():
+    """Adam with another denominator is called as AdamAtan2's rule is, and has other scalars."""
+    found = []
+    for engine in ("cpu", "eager"):
+        p = P.clone()
+        p.grad = G
+        with fusedopt.use_backend(engine):
+            fusedopt.Adam([p], lr=0.1, atan2=(1.5, 0.5)).step()
+        found.append(p)
+    torch.testing.assert_close(*found, rtol=1e-14, atol=0)
+
+
 def test_sets_contain_every_allowed_pair():
     sets = [{i for i, x in enumerate(OPTIONS) if x.items() <= options.items()} for options in covering_sets()]
     assert all(any({i, j} <= members for members in sets) for i, j in block_sets.pairs())
@@ -318,13 +331,20 @@ def test_what_a_rule_cannot_do_is_refused(cls, options, message):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{"cautious": "rescaled", "trust_ratio": "row"}, {"lazy": "all", "ema": 0.9}, {"lazy": "all", "weight_decay": 0.1}],
+    ("cls", "options"),
+    [
+        (fusedopt.Adam, {"cautious": "rescaled", "trust_ratio": "row"}),
+        (fusedopt.Adam, {"lazy": "all", "ema": 0.9}),
+        (fusedopt.Adam, {"lazy": "all", "weight_decay": 0.1}),
+        (fusedopt.Lion, {"trust_ratio": "tensor"}),
+        (fusedopt.AMSGD, {"cautious": True}),
+        (fusedopt.AMAdamW, {"cautious": 0.5}),
+    ],
     ids=str,
 )
-def test_pointless_pairs_warn(options):
+def test_pointless_pairs_warn(cls, options):
     with pytest.warns(UserWarning, match="beside"):
-        fusedopt.Adam([P.clone()], **options)
+        cls([P.clone()], **options)
 
 
 def test_too_many_states_are_refused():

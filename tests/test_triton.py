@@ -4,11 +4,8 @@ Its kernels are also compiled ahead of time, which needs no GPU, and their code 
 have their own tests.
 """
 
-import os
 import re
-import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
@@ -29,6 +26,7 @@ from triton_checks import (
     on_device,
     quietly,
     run_bucket,
+    run_interpreted,
     triton,
 )
 
@@ -157,12 +155,7 @@ def test_optimizer_equals_eager(stride, device):
 
 @compiles
 def test_interpreted():
-    files = map(str, Path(__file__).parent.glob("test_triton*.py"))
-    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", *files]
-    environment = {**os.environ, "TRITON_INTERPRET": "1"}
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert result.returncode == 0, result.stdout
-    assert " passed" in result.stdout
+    run_interpreted(__file__)
 
 
 @pytest.fixture(params=[80, 90, 100], ids="sm_{}".format)

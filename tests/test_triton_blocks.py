@@ -3,7 +3,7 @@
 import pytest
 import torch
 from block_sets import covering_sets, train
-from triton_checks import needs_device, quietly
+from triton_checks import compiles, needs_device, quietly, run_interpreted
 
 
 @quietly
@@ -12,3 +12,8 @@ from triton_checks import needs_device, quietly
 def test_every_allowed_pair_equals_eager(options):
     for got, want in zip(train(options, "triton", steps=3), train(options, "eager", steps=3), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+
+@compiles
+def test_interpreted():
+    run_interpreted(__file__)

@@ -16,6 +16,7 @@ from triton_checks import (
     needs_device,
     on_device,
     quietly,
+    run_interpreted,
     triton,
 )
 
@@ -108,3 +109,8 @@ def test_compiled_code(case, arch, monkeypatch, tmp_path):
     assert_sound(kernel, tmp_path, shared=r"SHARED:\d+" if shared else "SHARED:0")
     if shared:  # whole blocks come first, and wait for nothing
         assert ptx.split("bar.sync")[0].count("redux.sync") == len(MOMENTA)
+
+
+@compiles
+def test_interpreted():
+    run_interpreted(__file__)

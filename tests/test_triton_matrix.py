@@ -17,6 +17,7 @@ from triton_checks import (
     on_device,
     quietly,
     run_bucket,
+    run_interpreted,
     triton,
 )
 
@@ -204,3 +205,8 @@ def test_compiled_code(name, dtype, size, loads, stores, monkeypatch, tmp_path):
         if sweep.commits and "sweep" in kernel.metadata.name:
             ptx = kernel.asm["ptx"]
             assert [len(re.findall(rf"\b{x}\.global\.v4\.b32", ptx)) for x in ("ld", "st")] == [loads, stores]
+
+
+@compiles
+def test_interpreted():
+    run_interpreted(__file__)

@@ -1,7 +1,9 @@
 """What the tests of the Triton engine share: steps of a bucket on an engine, marks, and a GPU to compile for."""
 
+import os
 import re
 import subprocess
+import sys
 
 import pytest
 import torch
@@ -29,6 +31,15 @@ needs_device = pytest.mark.skipif(
     bool(Triton.unavailable(None)), reason="no GPU here; test_interpreted runs this in Triton's interpreter"
 )
 compiles = pytest.mark.skipif(INTERPRETED, reason="Triton is interpreted here")
+
+
+def run_interpreted(file):
+    """Runs the tests of ``file`` in Triton's interpreter, which a process must choose at its start."""
+    command = [sys.executable, "-P", "-m", "pytest", "-q", "-p", "no:cacheprovider", file]
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout
+    assert " passed" in result.stdout
 
 
 def run_bucket(engine_class, bucket, steps=3):

@@ -1,6 +1,6 @@
 """AM-MSGD and AM-AdamW, momentum of adaptive memory. Topollai & Choromanska 2025, arXiv:2510.04988."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 
@@ -46,6 +46,8 @@ def am_adamw(g, p, d, v, product, most, least, memory, beta2, rate2, root_debias
     return d / scale, d, v, product * beta
 
 
+POINTLESS = {"cautious": "the weight of the old direction was chosen for a step that is taken whole"}
+
 AM_SGD = Rule(am_sgd, states={"direction": "signed"})
 AM_SGD_PER_TENSOR = Rule(am_sgd_per_tensor, states={"direction": "signed"})
 AM_ADAMW = Rule(am_adamw, states={"direction": "signed", "exp_avg_sq": "positive", "beta_product": "tensor"})
@@ -63,6 +65,7 @@ class AMSGD(Optimizer):
     """
 
     counts_steps = False
+    pointless: ClassVar = POINTLESS
 
     def __init__(
         self,
@@ -145,6 +148,7 @@ class AMAdamW(Optimizer):
     """
 
     own_decay = True
+    pointless: ClassVar = POINTLESS
 
     def __init__(
         self,

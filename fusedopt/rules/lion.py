@@ -1,6 +1,6 @@
 """Lion. Chen et al. 2023, arXiv:2302.06675, Algorithm 2."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from ..math import sign
 from ..optimizer import Optimizer, Options
@@ -24,6 +24,7 @@ class Lion(Optimizer):
     """
 
     counts_steps = False
+    pointless: ClassVar = {"trust_ratio": "its direction is as long in every step, so the ratio goes by |p| alone"}
 
     def __init__(self, params, lr=1e-4, betas=(0.9, 0.99), weight_decay=0.0, **options: Unpack[Options]):
         check_betas(betas)
