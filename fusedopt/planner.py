@@ -4,6 +4,7 @@ A program is made at the first step and remade when the set of gradients, a tens
 count, a group's rule or the chosen backend changes. All that can fail is checked while planning, before any write.
 """
 
+import operator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -124,6 +125,8 @@ class Program:
 
     def __init__(self, optimizer):
         self.selected = backends.selected()
+        self.read = operator.itemgetter(*(key for key in optimizer.defaults if key != "lr"))
+        self.options = [*map(self.read, optimizer.param_groups)]
         members, self.idle = _roster(optimizer)
         self.samples = {(m.group, m.rule.name, m.param.dim()): m for m in members}.values()
         entries = [(_entry(optimizer, member), member) for member in members]
@@ -135,11 +138,20 @@ class Program:
         return (
             self.roster is not None
             and self.selected == backends.selected()
-            and all(member.is_current(optimizer) for member in self.samples)
+            and self._is_asked_for(optimizer)
             and self.roster.unchanged(optimizer)
             and all(member.param.grad is not None for member in self.staged)
             and all(engine.refresh() for engine in self.engines)
         )
+
+    def _is_asked_for(self, optimizer):
+        """Whether the groups' options still ask for this plan; looks closer only where they are other objects."""
+        options = [*map(self.read, optimizer.param_groups)]
+        if all(all(map(operator.is_, old, new)) for old, new in zip(self.options, options, strict=False)):
+            return True
+        if held := all(member.is_current(optimizer) for member in self.samples):
+            self.options = options
+        return held
 
     def run(self, optimizer, scale):
         for member in self.staged:

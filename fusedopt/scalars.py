@@ -23,8 +23,8 @@ def _number(value) -> Any:
 
 def numbers(optimizer, group):
     """The group's hyper-parameters, tensors among them as floats."""
-    values = {key: group[key] for key in (*optimizer.defaults, *(group.keys() & {"initial_lr"}))}
-    return {key: value if type(value) in PLAIN else _number(value) for key, value in values.items()}
+    keys = (*optimizer.defaults, "initial_lr") if "initial_lr" in group else optimizer.defaults
+    return {key: value if type(value := group[key]) in PLAIN else _number(value) for key in keys}
 
 
 def averaging(betas):
