@@ -120,10 +120,19 @@ def _rows(name, model, args, progress):
 
 
 def _raced(optimizer, params, args, tick):
-    """The lanes of the yardsticks and of one optimizer's implementations, timed."""
+    """The lanes of the yardsticks and of one optimizer's implementations, timed on the same gradients.
+
+    Some libraries write into gradients; what became zero or denormal would slow others down.
+    """
+    kept = [p.grad.clone() for p in params]
+
+    def restore():
+        torch._foreach_copy_([p.grad for p in params], kept)
+
     field = [*yardsticks(args.device), *contenders(optimizer, params, args.backends)]
-    lanes = [Lane(contender, args.device) for contender in field]
+    lanes = [Lane(contender, args.device, restore) for contender in field]
     for lane in lanes:
         lane.warm_up(args.rounds, args.seconds)
     race(lanes, args.rounds, tick)
+    restore()
     return lanes

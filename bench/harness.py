@@ -3,6 +3,7 @@
 import math
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,14 @@ LEAST_ROUNDS = 3
 class Lane:
     """The samples of one contender: ``ms`` per step, and ``host_ms`` per step that Python was busy."""
 
-    def __init__(self, contender: Any, device):
-        self.contender, self.device = contender, device
+    def __init__(self, contender: Any, device, restore: Callable[[], object]):
+        self.contender, self.device, self.restore = contender, device, restore
         self.ms: list[float] = []
         self.host_ms: list[float] = []
 
     def warm_up(self, rounds, seconds):
         """Lets the step settle, then fixes its repeats in one sample and as many samples as ``seconds`` allow."""
+        self.restore()
         self.contender.step()
         ms, host_ms = timed(self.contender.step, 1, 0.0, self.device)
         self.repeats = max(1, math.ceil(SAMPLE_MS / ms))
@@ -33,6 +35,7 @@ class Lane:
         return (index + 1) * self.rounds // rounds > index * self.rounds // rounds
 
     def sample(self):
+        self.restore()
         ms, host_ms = timed(self.contender.step, self.repeats, self.backlog_ms, self.device)
         self.ms.append(ms)
         self.host_ms.append(host_ms)

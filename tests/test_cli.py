@@ -128,7 +128,7 @@ def _addresses(contender):
 
 
 def test_slow_lanes_spread_their_samples():
-    lane = Lane(None, torch.device("cpu"))
+    lane = Lane(None, torch.device("cpu"), lambda: None)
     lane.rounds = 3
     due = [index for index in range(20) if lane.is_due(index, 20)]
     assert due == [6, 13, 19]
