@@ -71,31 +71,18 @@ FUSEDOPT_INLINE Halves code_of(Halves top) {
   return kHasSign<Byte> ? (clamped < kLast<Byte> ? clamped : Halves{} + kLast<Byte>) : clamped;
 }
 
-// To nearest, ties away from zero.
-FUSEDOPT_INLINE Halves nearest_signed(const float* from, Floats inverse) {
-  const Words low = (Words)(Vec<float>::load(from).x * inverse) >> 16;
-  const Words high = (Words)(Vec<float>::load(from + kHalves / 2).x * inverse) >> 16;
-  const Halves bits = packed(low, high), sign = bits >> 15;
-  const Halves code = code_of<int8_t>(((bits & 0x7fff) + 8) >> 4);
-  return (code ^ sign) - sign;
-}
-
-// `draw` are 32 random bits a lane.
+// To nearest, ties away from zero, or by chance: `draw` are 32 random bits a lane. Half a code is a bit of the top 16.
 template <class Byte, bool stochastic>
 FUSEDOPT_INLINE Halves codes_of(const float* from, Floats inverse, Unsigned& draw) {
-  if constexpr (kHasSign<Byte> && !stochastic) return nearest_signed(from, inverse);
-  Words top[2], signs[2];
+  Words top[2];
   for (int half = 0; half < 2; ++half) {
-    const Words bits = (Words)(Vec<float>::load(from + half * kHalves / 2).x * inverse);
-    const Unsigned magnitude = (Unsigned)(kHasSign<Byte> ? bits & 0x7fffffff : bits);
-    top[half] = (Words)((magnitude + (stochastic ? draw >> 12 : Unsigned{} + (1u << 19))) >> 20);
-    signs[half] = bits >> 31;
-    if (stochastic) draw += kGolden * (kHalves / 2);
+    Unsigned bits = (Unsigned)(Vec<float>::load(from + half * kHalves / 2).x * inverse);
+    if (stochastic) bits += draw >> 12, draw += kGolden * (kHalves / 2);
+    top[half] = (Words)bits >> 16;
   }
-  const Halves code = code_of<Byte>(packed(top[0], top[1]));
-  if constexpr (!kHasSign<Byte>) return code;
-  const Halves sign = packed(signs[0], signs[1]);
-  return (code ^ sign) - sign;
+  const Halves bits = packed(top[0], top[1]), sign = bits >> 15;
+  const Halves code = code_of<Byte>(((bits & 0x7fff) + int16_t(stochastic ? 0 : 8)) >> 4);
+  return kHasSign<Byte> ? (code ^ sign) - sign : code;
 }
 
 // A whole block; gives its scale.
