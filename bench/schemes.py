@@ -73,7 +73,7 @@ def e4m3(y):
 
 TREE, FLOAT8 = "dynamic tree (bitsandbytes, torchao)", "float8 e4m3 (torchao)"
 SCHEMES = {
-    "fusedopt": Scheme(coded(codecs.SIGNED8), coded(codecs.POSITIVE8_STOCHASTIC)),
+    "fusedopt": Scheme(coded(codecs.SIGNED8_STOCHASTIC), coded(codecs.POSITIVE8_STOCHASTIC)),
     TREE: Scheme(coded(codecs.DYNAMIC_SIGNED), coded(codecs.DYNAMIC_POSITIVE)),
     "linear": Scheme(evenly(127), evenly(255)),
     "companded (FlashOptim)": Scheme(companded(_softsign), lambda x, key=0: _roots(x.sqrt()).square()),
