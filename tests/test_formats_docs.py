@@ -51,14 +51,14 @@ def test_numbers_of_the_text(results):
     deviations = {each["format"]: each["deviation"][-1] for each in results["small_updates"]}
     assert 25 <= deviations["stochastic"] / deviations["split24"] <= 35  # "a thirtieth"
     for run in results["reversal"]:
-        ours, exact = run["reversed"]
-        assert run["scale"] == "stands" or abs(ours / exact - 1) <= 0.1  # "a tenth at most"
-        assert "0.9" not in run["rule"].split() or run["ended"] == [0, 0]  # "comes to rest"
+        ours, _, exact = run["reversed"]
+        assert abs(ours / exact - 1) <= 0.03  # by chance: "the probabilities that keep their mean"
+        assert run["ended"][0] == 0  # "comes to rest"
     zeros = row(results["errors"], scheme="fusedopt", state="m", blocks="heavy-tailed")["zeros"]
     assert zeros == pytest.approx(0.03, abs=0.005)  # "3 %"
     stuck = {run["rule"]: run for run in results["reversal"] if run["scale"] == "stands"}
-    assert stuck["AdamW, beta1 = 0.95"]["ended"][0] <= -1e4  # "huge"
-    assert stuck["AdamW, beta1 = 0.9"]["reversed"] == pytest.approx([0.67, 1], abs=0.02)  # "two thirds"
+    for rule in ("AdamW, beta1 = 0.95", "Lion, beta2 = 0.99", "SGD, momentum = 0.99"):
+        assert stuck[rule]["reversed"][1] < 0  # to nearest: "the direction that they had"
     assert row(results["bytes"], contender="AdamW, 8-bit state")["states"] <= 2.05
 
 
