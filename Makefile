@@ -10,6 +10,7 @@ export CMAKE_ARGS ?= -DFUSEDOPT_CUDA_ARCHITECTURES=$(if $(shell command -v nvidi
 .PHONY: test bench example rules format check gpu
 
 test: $(VENV)/installed
+	# The processes share the cores, and a file stays in one, which compiles for all its tests.
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --dist loadfile
 
 bench: $(VENV)/installed

@@ -126,7 +126,7 @@ class Program:
     def __init__(self, optimizer):
         self.selected = backends.selected()
         self.read = operator.itemgetter(*(key for key in optimizer.defaults if key != "lr"))
-        self.options = [*map(self.read, optimizer.param_groups)]
+        self.options = self._options(optimizer)
         members, self.idle = _roster(optimizer)
         self.samples = {(m.group, m.rule.name, m.param.dim()): m for m in members}.values()
         entries = [(_entry(optimizer, member), member) for member in members]
@@ -146,12 +146,17 @@ class Program:
 
     def _is_asked_for(self, optimizer):
         """Whether the groups' options still ask for this plan; looks closer only where they are other objects."""
-        options = [*map(self.read, optimizer.param_groups)]
-        if all(all(map(operator.is_, old, new)) for old, new in zip(self.options, options, strict=False)):
+        groups = zip(self.options, map(self.read, optimizer.param_groups), strict=False)
+        if all(all(map(operator.is_, old, new)) for old, new in groups):
             return True
         if held := all(member.is_current(optimizer) for member in self.samples):
-            self.options = options
+            self.options = self._options(optimizer)
         return held
+
+    def _options(self, optimizer):
+        """Every group's options as they were read; tensors and lists, which may change in place, count as changed."""
+        groups = map(self.read, optimizer.param_groups)
+        return [[object() if isinstance(x, torch.Tensor | list) else x for x in options] for options in groups]
 
     def run(self, optimizer, scale):
         for member in self.staged:

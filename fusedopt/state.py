@@ -62,7 +62,7 @@ def record_of(optimizer, member):
 
 
 ROUNDED = ("signed", "positive", "bound")  # kinds that may be stored in fewer bits than they are computed in
-CHANCY = {"signed", "positive"}  # of these, those that are rounded by chance: a bound would grow
+MOMENTS = {"signed", "positive"}  # of these, those that may be rounded by chance: a bound would grow
 
 
 def eight_bit_codec(kind, group) -> Any:
@@ -75,7 +75,7 @@ def needs_step(rule, p, group):
     """Whether steps must be counted: for random numbers in rounding, or what a building block does at some steps."""
     weight = weight_codec(p, group)
     rounds = group["state_rounding"] == "stochastic" and group["state_format"] in ("8bit", "bf16")
-    by_chance = bool(weight and weight.by_chance) or (rounds and not CHANCY.isdisjoint(rule.states.values()))
+    by_chance = bool(weight and weight.by_chance) or (rounds and not MOMENTS.isdisjoint(rule.states.values()))
     return by_chance or not COUNTED.isdisjoint(rule.scalars)
 
 
@@ -90,7 +90,7 @@ def state_codec(record, name, kind, group):
     """The codec that a state is in, whatever the group asks for now; None for plain floats."""
     if scale_key(name) in record:
         return eight_bit_codec(kind, group)
-    by_chance = (group["state_format"], group["state_rounding"]) == ("bf16", "stochastic") and kind in CHANCY
+    by_chance = (group["state_format"], group["state_rounding"]) == ("bf16", "stochastic") and kind in MOMENTS
     return codecs.BFLOAT16_STOCHASTIC if by_chance and record[name].dtype == torch.bfloat16 else None
 
 

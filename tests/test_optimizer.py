@@ -397,3 +397,14 @@ def test_pre_hook_may_fill_the_state(backend):
     train(plain, [q], 3)
     assert_same_bits([p], [q])
     assert_same_bits(optimizer.state[p], plain.state[q])
+
+
+def test_an_option_that_changes_in_place_is_noticed(backend):
+    """A tensor stays the same object: SGD without momentum has another rule than with it."""
+    momentum, p = torch.tensor(0.0), torch.ones(3, requires_grad=True)
+    optimizer = fusedopt.SGD([p], lr=0.1, momentum=momentum)
+    for value in (0.0, 0.0, 0.0, 0.5):  # the plan stands from the second step on
+        momentum.fill_(value)
+        p.grad = torch.ones_like(p)
+        optimizer.step()
+        assert ("momentum_buffer" in optimizer.state[p]) == (value > 0)
