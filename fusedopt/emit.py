@@ -52,9 +52,19 @@ def _members(rule):
     ]
 
 
+@functools.cache
+def _shared():
+    """The texts of functions that any rule may use, and of those that the engines apply around a rule."""
+    composites = [function_text(getattr(math, name)) for name in math.COMPOSITES]
+    return composites, [function_text(modifier) for modifier in modifiers.FLAGS]
+
+
+@functools.cache
 def kernel_name(rule):
     """What the C++ engines know a rule by: the digest tells its text from another of that name, or an older one."""
-    return f"{rule.name}_{hashlib.sha256(chr(10).join(_members(rule)).encode()).hexdigest()[:8]}"
+    composites, blocks = _shared()
+    text = "\n".join([*_members(rule), *composites, *blocks])
+    return f"{rule.name}_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def rule_text(rule, name=None):
@@ -184,9 +194,8 @@ def rules_header(members):
 def headers():
     """File name -> text of every generated header."""
     files = {}
-    composites = [function_text(getattr(math, name)) for name in math.COMPOSITES]
+    composites, blocks = _shared()
     files["composites.h"] = _header("fusedopt/math.py", ["../math.h"], *composites)
-    blocks = [function_text(modifier) for modifier in modifiers.FLAGS]
     files["modifiers.h"] = _header("fusedopt/modifiers.py", ["composites.h"], *blocks)
     files["layout.h"] = _header("fusedopt/scalars.py", [], _layout_text())
     trees = [_tree("signed", True), _tree("positive", False)]

@@ -11,6 +11,7 @@ import math
 import numpy
 import torch
 
+from . import minimax
 from .trace import Value
 
 PRIMITIVES = ("sqrt", "abs", "select", "by_precision")
@@ -81,61 +82,64 @@ def sign(x):
     return select(x > 0, 1, select(x < 0, -1, x))  # keeps NaN, so that a broken gradient stays visible
 
 
-def _horner(x, coefficients):
-    return functools.reduce(lambda total, coefficient: total * x + coefficient, reversed(coefficients))
-
-
 def _polynomial(x, coefficients):
-    """The constant term first. Even and odd powers apart, as a processor can work on both at once."""
-    return _horner(x * x, coefficients[::2]) + x * _horner(x * x, coefficients[1::2])
+    """The constant term first. By Estrin's scheme, as a processor can work on every pair at once."""
+    if len(coefficients) == 1:
+        return coefficients[0]
+    alone = coefficients[-1:] if len(coefficients) % 2 else ()
+    pairs = [low + high * x for low, high in zip(coefficients[::2], coefficients[1::2], strict=False)]
+    return _polynomial(x * x, (*pairs, *alone))
 
 
-def _series(x, coefficients, single):
-    """Of which ``single`` terms are enough for float32."""
-    return by_precision(_polynomial(x, coefficients[:single]), _polynomial(x, coefficients))
-
-
-FALL = [(-1.0) ** (k + 1) / math.factorial(k + 1) for k in range(9)]  # of (exp(-x) - 1) / x
-ARTANH = [1 / (2 * k + 1) for k in range(11)]  # of artanh(x) / x in x * x, for x up to 1 / 5
-ARCTAN = [(-1.0) ** k / (2 * k + 1) for k in range(20)]  # of arctan(x) / x in x * x, for x up to tan(pi / 8)
-
-
-def _fall(x):
-    """exp(-x) - 1 of x >= 0: a series for x / 64, whose argument is doubled six times.
+def _exp_minus_one(x):
+    """exp(-x) - 1 of x >= 0 in float64: a series for x / 64, whose argument is doubled six times.
 
     Its first term left out changes exp(-x) by exp(-x) * x**10 / 64**9 / 10!, less than 1e-17. Beyond 40 it is exp(-40).
     """
-    x = minimum(x, 40) * 2.0**-6
-    e = x * _series(x, FALL, 5)
+    x = _at_most(40, x) * 2.0**-6
+    e = x * _polynomial(x, [(-1.0) ** (k + 1) / math.factorial(k + 1) for k in range(9)])
     for _ in range(6):
         e = e * (2 + e)
     return e
 
 
+def _log_two_plus(x):
+    """log(2 + x) of x between -1 and 0 in float64: log(1.5) + 2 artanh(w) for w up to 1 / 5."""
+    w = (x + 0.5) / (x + 3.5)
+    return math.log(1.5) + 2 * w * _polynomial(w * w, [1 / (2 * k + 1) for k in range(11)])
+
+
+def _at_most(bound, x):
+    return select(x > bound, bound, x)
+
+
 @vocabulary
 def softplus(x):
     """log(1 + exp(x)) of x >= 0, within 4 units in the last place of float32 and of float64."""
-    e = _fall(x)
-    w = (e + 0.5) / (e + 3.5)  # log(2 + e) is log(1.5) + 2 artanh(w)
-    return x + (math.log(1.5) + 2 * w * _series(w * w, ARTANH, 5))
+    y = _at_most(17, x)
+    falloff = _polynomial(y, minimax.FALLOFF_OVER) / _polynomial(y, minimax.FALLOFF_UNDER)
+    return x + by_precision(falloff, _log_two_plus(_exp_minus_one(x)))
 
 
 @vocabulary
 def sigmoid(x):
     """1 / (1 + exp(-x)) of x >= 0, within 4 units in the last place."""
-    return 1 / (2 + _fall(x))
+    y = _at_most(17, x)
+    s = y * y
+    rise = y * _polynomial(s, minimax.SIGMOID_OVER) / _polynomial(s, minimax.SIGMOID_UNDER)
+    return by_precision(0.5 + rise, 1 / (2 + _exp_minus_one(x)))
 
 
 @vocabulary
 def atan2(y, x):
     """The angle of the point (x, y) for x >= 0, within 4 units in the last place; zero at (0, 0)."""
-    a, eighth = abs(y), math.sqrt(2) - 1  # tan(pi / 8): the series is for angles up to that of an axis or the diagonal
-    low, high = a <= eighth * x, x <= eighth * a
-    across = select(low, a, select(high, -x, a - x))
-    along = select(low, x, select(high, a, a + x))
-    r = across / select(along > 0, along, 1)
-    angle = r * _series(r * r, ARCTAN, 9)
-    angle = select(low, angle, select(high, math.pi / 2 + angle, math.pi / 4 + angle))
+    a = abs(y)
+    steep = a > x
+    along = select(steep, a, x)
+    r = select(steep, x, a) / select(along <= 0, 1, along)
+    s = r * r
+    angle = r * by_precision(_polynomial(s, minimax.ARCTAN_SINGLE), _polynomial(s, minimax.ARCTAN_DOUBLE))
+    angle = select(steep, math.pi / 2 - angle, angle)
     return select(y < 0, -angle, angle)
 
 

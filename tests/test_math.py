@@ -4,7 +4,7 @@ import numpy
 import pytest
 import torch
 
-from fusedopt import math
+from fusedopt import math, minimax
 
 WIDE = numpy.longdouble
 FUNCTIONS = {  # ours, numpy's
@@ -40,6 +40,33 @@ def test_within_four_units_in_the_last_place(name, dtype):
     found = function(*map(torch.from_numpy, arguments)).numpy()
     expected = reference(*(argument.astype(WIDE) for argument in arguments))
     assert (numpy.abs(found - expected) / numpy.spacing(numpy.abs(expected).astype(dtype))).max() < 4
+
+
+def quotient(over, under):
+    return lambda x: numpy.polyval(over[::-1], x) / numpy.polyval(under[::-1], x)
+
+
+def arctan_series(coefficients):
+    return lambda x: x * numpy.polyval(numpy.array(coefficients[::-1], WIDE), x * x)
+
+
+def rise(x):
+    return x * quotient(minimax.SIGMOID_OVER, minimax.SIGMOID_UNDER)(x * x)
+
+
+@EXTENDED
+@pytest.mark.parametrize(
+    ("approximation", "exact", "end", "bound"),
+    [
+        (arctan_series(minimax.ARCTAN_SINGLE), numpy.arctan, 1, 1.7e-8),
+        (arctan_series(minimax.ARCTAN_DOUBLE), numpy.arctan, 1, 2e-17),
+        (rise, lambda x: 1 / (1 + numpy.exp(-x)) - WIDE(0.5), 17, 1.2e-8),
+        (quotient(minimax.FALLOFF_OVER, minimax.FALLOFF_UNDER), lambda x: numpy.log1p(numpy.exp(-x)), 17, 1.7e-8),
+    ],
+)
+def test_approximations_are_as_close_as_they_say(approximation, exact, end, bound):
+    x = numpy.linspace(0, end, 100_001, dtype=WIDE)
+    assert numpy.abs(approximation(x) - exact(x)).max() < bound
 
 
 NAN, INF = torch.nan, torch.inf

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adadelta {
-  static constexpr const char* name = "adadelta_ee5213ac";
+  static constexpr const char* name = "adadelta_53c92026";
   static constexpr int states = 2, scalars = 3;
   static constexpr bool whole = false;
   template <class F>

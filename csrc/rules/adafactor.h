@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adafactor_hf {
-  static constexpr const char* name = "adafactor_hf_9ab9b5ad";
+  static constexpr const char* name = "adafactor_hf_d119a3b5";
   static constexpr int states = 2, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 11;
@@ -149,7 +149,7 @@ struct adafactor_hf {
 };
 
 struct adafactor_hf_momentum {
-  static constexpr const char* name = "adafactor_hf_momentum_fa26b80c";
+  static constexpr const char* name = "adafactor_hf_momentum_8278da9d";
   static constexpr int states = 3, scalars = 12;
   static constexpr bool whole = false;
   static constexpr int slot_count = 12;
@@ -298,7 +298,7 @@ struct adafactor_hf_momentum {
 };
 
 struct adafactor_late_sqrt {
-  static constexpr const char* name = "adafactor_late_sqrt_c2c5a5c6";
+  static constexpr const char* name = "adafactor_late_sqrt_acd65f83";
   static constexpr int states = 2, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 11;
@@ -443,7 +443,7 @@ struct adafactor_late_sqrt {
 };
 
 struct adafactor_late_sqrt_momentum {
-  static constexpr const char* name = "adafactor_late_sqrt_momentum_3d590efb";
+  static constexpr const char* name = "adafactor_late_sqrt_momentum_79a080c0";
   static constexpr int states = 3, scalars = 12;
   static constexpr bool whole = false;
   static constexpr int slot_count = 12;
@@ -594,7 +594,7 @@ struct adafactor_late_sqrt_momentum {
 };
 
 struct adafactor_torch {
-  static constexpr const char* name = "adafactor_torch_97c24049";
+  static constexpr const char* name = "adafactor_torch_df957d47";
   static constexpr int states = 2, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 9;
@@ -722,7 +722,7 @@ struct adafactor_torch {
 };
 
 struct adafactor_torch_momentum {
-  static constexpr const char* name = "adafactor_torch_momentum_a6a3932d";
+  static constexpr const char* name = "adafactor_torch_momentum_2e1c7895";
   static constexpr int states = 3, scalars = 12;
   static constexpr bool whole = false;
   static constexpr int slot_count = 10;
@@ -856,7 +856,7 @@ struct adafactor_torch_momentum {
 };
 
 struct adafactor_vector {
-  static constexpr const char* name = "adafactor_vector_bd3b8295";
+  static constexpr const char* name = "adafactor_vector_6c840b5e";
   static constexpr int states = 1, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 3;
@@ -922,7 +922,7 @@ struct adafactor_vector {
 };
 
 struct adafactor_vector_momentum {
-  static constexpr const char* name = "adafactor_vector_momentum_3df90be3";
+  static constexpr const char* name = "adafactor_vector_momentum_266ca29a";
   static constexpr int states = 2, scalars = 12;
   static constexpr bool whole = false;
   static constexpr int slot_count = 4;

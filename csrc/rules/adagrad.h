@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adagrad {
-  static constexpr const char* name = "adagrad_bb7fed99";
+  static constexpr const char* name = "adagrad_29682c9c";
   static constexpr int states = 1, scalars = 1;
   static constexpr bool whole = false;
   template <class F>

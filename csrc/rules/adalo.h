@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adalo {
-  static constexpr const char* name = "adalo_6b04d6c3";
+  static constexpr const char* name = "adalo_2f979974";
   static constexpr int states = 1, scalars = 2;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adam {
-  static constexpr const char* name = "adam_5958a283";
+  static constexpr const char* name = "adam_aa74d513";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   template <class F>
@@ -29,7 +29,7 @@ struct adam {
 };
 
 struct adam_nnmf {
-  static constexpr const char* name = "adam_nnmf_f6bd5bf0";
+  static constexpr const char* name = "adam_nnmf_8aced50d";
   static constexpr int states = 5, scalars = 7;
   static constexpr bool whole = false;
   static constexpr int slot_count = 13;
@@ -126,7 +126,7 @@ struct adam_nnmf {
 };
 
 struct amsgrad {
-  static constexpr const char* name = "amsgrad_7d6cd2cb";
+  static constexpr const char* name = "amsgrad_44872ef1";
   static constexpr int states = 3, scalars = 7;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adam_atan2 {
-  static constexpr const char* name = "adam_atan2_62062d40";
+  static constexpr const char* name = "adam_atan2_e15fe75e";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   template <class F>

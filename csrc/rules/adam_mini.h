@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adam_mini {
-  static constexpr const char* name = "adam_mini_e6f14982";
+  static constexpr const char* name = "adam_mini_d3249c67";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   static constexpr int slot_count = 4;
@@ -79,7 +79,7 @@ struct adam_mini {
 };
 
 struct adam_mini_rows {
-  static constexpr const char* name = "adam_mini_rows_ee07f501";
+  static constexpr const char* name = "adam_mini_rows_f30e5b26";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adamax {
-  static constexpr const char* name = "adamax_8b4dfcf5";
+  static constexpr const char* name = "adamax_279b89f4";
   static constexpr int states = 2, scalars = 5;
   static constexpr bool whole = false;
   template <class F>

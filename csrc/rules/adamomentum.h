@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adamomentum {
-  static constexpr const char* name = "adamomentum_f92daf29";
+  static constexpr const char* name = "adamomentum_6c6aa4ba";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct adabeliefnorm {
-  static constexpr const char* name = "adabeliefnorm_066565e1";
+  static constexpr const char* name = "adabeliefnorm_d2c9fa0b";
   static constexpr int states = 3, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;
@@ -90,7 +90,7 @@ struct adabeliefnorm {
 };
 
 struct adamnorm {
-  static constexpr const char* name = "adamnorm_17d01ff8";
+  static constexpr const char* name = "adamnorm_43d27d0e";
   static constexpr int states = 3, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;
@@ -173,7 +173,7 @@ struct adamnorm {
 };
 
 struct diffgradnorm {
-  static constexpr const char* name = "diffgradnorm_a45967ae";
+  static constexpr const char* name = "diffgradnorm_eca08ce2";
   static constexpr int states = 4, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;
@@ -259,7 +259,7 @@ struct diffgradnorm {
 };
 
 struct radamnorm {
-  static constexpr const char* name = "radamnorm_38d5d180";
+  static constexpr const char* name = "radamnorm_9717d0f8";
   static constexpr int states = 3, scalars = 10;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;

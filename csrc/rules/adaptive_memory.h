@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct am_adamw {
-  static constexpr const char* name = "am_adamw_2f45e5e3";
+  static constexpr const char* name = "am_adamw_982ca13c";
   static constexpr int states = 3, scalars = 9;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;
@@ -108,7 +108,7 @@ struct am_adamw {
 };
 
 struct am_sgd {
-  static constexpr const char* name = "am_sgd_7cd9bc61";
+  static constexpr const char* name = "am_sgd_f901fc16";
   static constexpr int states = 1, scalars = 3;
   static constexpr bool whole = false;
   template <class F>
@@ -124,7 +124,7 @@ struct am_sgd {
 };
 
 struct am_sgd_per_tensor {
-  static constexpr const char* name = "am_sgd_per_tensor_4a55c94f";
+  static constexpr const char* name = "am_sgd_per_tensor_1d18f3b2";
   static constexpr int states = 1, scalars = 3;
   static constexpr bool whole = false;
   static constexpr int slot_count = 3;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct amos {
-  static constexpr const char* name = "amos_0202f554";
+  static constexpr const char* name = "amos_40919c9e";
   static constexpr int states = 2, scalars = 11;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;
@@ -108,7 +108,7 @@ struct amos {
 };
 
 struct amos_momentum {
-  static constexpr const char* name = "amos_momentum_7b7e653a";
+  static constexpr const char* name = "amos_momentum_5c9b6c50";
   static constexpr int states = 3, scalars = 13;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;
@@ -216,7 +216,7 @@ struct amos_momentum {
 };
 
 struct amos_rows {
-  static constexpr const char* name = "amos_rows_8cf04c21";
+  static constexpr const char* name = "amos_rows_40074691";
   static constexpr int states = 2, scalars = 11;
   static constexpr bool whole = false;
   static constexpr int slot_count = 7;
@@ -323,7 +323,7 @@ struct amos_rows {
 };
 
 struct amos_rows_momentum {
-  static constexpr const char* name = "amos_rows_momentum_2f71c04c";
+  static constexpr const char* name = "amos_rows_momentum_6e2bca6b";
   static constexpr int states = 3, scalars = 13;
   static constexpr bool whole = false;
   static constexpr int slot_count = 8;

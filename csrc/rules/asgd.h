@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct asgd {
-  static constexpr const char* name = "asgd_d59375a4";
+  static constexpr const char* name = "asgd_31acdc81";
   static constexpr int states = 1, scalars = 4;
   static constexpr bool whole = false;
   template <class F>

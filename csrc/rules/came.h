@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct came {
-  static constexpr const char* name = "came_96720bd2";
+  static constexpr const char* name = "came_a18b31c8";
   static constexpr int states = 5, scalars = 9;
   static constexpr bool whole = false;
   static constexpr int slot_count = 20;
@@ -244,7 +244,7 @@ struct came {
 };
 
 struct came_vector {
-  static constexpr const char* name = "came_vector_0f8e19d0";
+  static constexpr const char* name = "came_vector_280fb6c5";
   static constexpr int states = 2, scalars = 6;
   static constexpr bool whole = false;
   static constexpr int slot_count = 3;

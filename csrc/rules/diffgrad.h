@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct diffgrad {
-  static constexpr const char* name = "diffgrad_1d987587";
+  static constexpr const char* name = "diffgrad_dd475a27";
   static constexpr int states = 3, scalars = 6;
   static constexpr bool whole = false;
   template <class F>
@@ -25,7 +25,7 @@ struct diffgrad {
     s[0] = new_m;
     s[1] = new_v;
     s[2] = g;
-    return debias * sigmoid(abs(previous - g)) * new_m / (sqrt(new_v) + eps);
+    return sigmoid(abs(previous - g)) * (debias * new_m / (sqrt(new_v) + eps));
   }
 };
 

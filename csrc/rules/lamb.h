@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct lamb {
-  static constexpr const char* name = "lamb_cff595a6";
+  static constexpr const char* name = "lamb_4d9372ee";
   static constexpr int states = 2, scalars = 11;
   static constexpr bool whole = false;
   static constexpr int slot_count = 4;

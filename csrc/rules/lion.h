@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct lion {
-  static constexpr const char* name = "lion_4b60ba98";
+  static constexpr const char* name = "lion_61f2d414";
   static constexpr int states = 1, scalars = 4;
   static constexpr bool whole = false;
   template <class F>
@@ -22,7 +22,7 @@ struct lion {
 };
 
 struct lion_nnmf {
-  static constexpr const char* name = "lion_nnmf_478007c5";
+  static constexpr const char* name = "lion_nnmf_da1759d2";
   static constexpr int states = 3, scalars = 4;
   static constexpr bool whole = false;
   static constexpr int slot_count = 7;

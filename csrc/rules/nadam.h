@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct nadam {
-  static constexpr const char* name = "nadam_8f094696";
+  static constexpr const char* name = "nadam_58127179";
   static constexpr int states = 2, scalars = 8;
   static constexpr bool whole = false;
   template <class F>

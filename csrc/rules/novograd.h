@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct novograd {
-  static constexpr const char* name = "novograd_dc9de0e7";
+  static constexpr const char* name = "novograd_7aefa8bd";
   static constexpr int states = 2, scalars = 8;
   static constexpr bool whole = false;
   static constexpr int slot_count = 4;
@@ -81,7 +81,7 @@ struct novograd {
 };
 
 struct novograd_amsgrad {
-  static constexpr const char* name = "novograd_amsgrad_794f4b14";
+  static constexpr const char* name = "novograd_amsgrad_f62be9be";
   static constexpr int states = 3, scalars = 8;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct nsgda {
-  static constexpr const char* name = "nsgda_18a6ca0f";
+  static constexpr const char* name = "nsgda_1b5020a6";
   static constexpr int states = 1, scalars = 5;
   static constexpr bool whole = false;
   static constexpr int slot_count = 2;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct radam {
-  static constexpr const char* name = "radam_73b3790d";
+  static constexpr const char* name = "radam_d4ab1d08";
   static constexpr int states = 2, scalars = 7;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct rmsprop {
-  static constexpr const char* name = "rmsprop_e9a533e6";
+  static constexpr const char* name = "rmsprop_60e428a8";
   static constexpr int states = 1, scalars = 3;
   static constexpr bool whole = false;
   template <class F>
@@ -22,7 +22,7 @@ struct rmsprop {
 };
 
 struct rmsprop_centered {
-  static constexpr const char* name = "rmsprop_centered_6de898d5";
+  static constexpr const char* name = "rmsprop_centered_e86e77af";
   static constexpr int states = 2, scalars = 3;
   static constexpr bool whole = false;
   template <class F>
@@ -42,7 +42,7 @@ struct rmsprop_centered {
 };
 
 struct rmsprop_centered_momentum {
-  static constexpr const char* name = "rmsprop_centered_momentum_edc328f3";
+  static constexpr const char* name = "rmsprop_centered_momentum_490c7a1a";
   static constexpr int states = 3, scalars = 4;
   static constexpr bool whole = false;
   template <class F>
@@ -66,7 +66,7 @@ struct rmsprop_centered_momentum {
 };
 
 struct rmsprop_momentum {
-  static constexpr const char* name = "rmsprop_momentum_1a39605a";
+  static constexpr const char* name = "rmsprop_momentum_df8ae0e3";
   static constexpr int states = 2, scalars = 4;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct rprop {
-  static constexpr const char* name = "rprop_49bb4d9a";
+  static constexpr const char* name = "rprop_7199f31c";
   static constexpr int states = 2, scalars = 4;
   static constexpr bool whole = false;
   template <class F>

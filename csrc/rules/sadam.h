@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct sadam {
-  static constexpr const char* name = "sadam_228814b8";
+  static constexpr const char* name = "sadam_60e65d90";
   static constexpr int states = 2, scalars = 6;
   static constexpr bool whole = false;
   template <class F>
@@ -28,7 +28,7 @@ struct sadam {
 };
 
 struct samsgrad {
-  static constexpr const char* name = "samsgrad_bb2edad0";
+  static constexpr const char* name = "samsgrad_69b46862";
   static constexpr int states = 3, scalars = 6;
   static constexpr bool whole = false;
   template <class F>

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct sgd {
-  static constexpr const char* name = "sgd_ffc8112f";
+  static constexpr const char* name = "sgd_17295403";
   static constexpr int states = 0, scalars = 0;
   static constexpr bool whole = false;
   template <class F>
@@ -16,7 +16,7 @@ struct sgd {
 };
 
 struct sgd_momentum {
-  static constexpr const char* name = "sgd_momentum_4f2a8608";
+  static constexpr const char* name = "sgd_momentum_3304a6bf";
   static constexpr int states = 1, scalars = 2;
   static constexpr bool whole = false;
   template <class F>
@@ -31,7 +31,7 @@ struct sgd_momentum {
 };
 
 struct sgd_momentum_nnmf {
-  static constexpr const char* name = "sgd_momentum_nnmf_a9c74e49";
+  static constexpr const char* name = "sgd_momentum_nnmf_8370edb4";
   static constexpr int states = 3, scalars = 2;
   static constexpr bool whole = false;
   static constexpr int slot_count = 7;
@@ -107,7 +107,7 @@ struct sgd_momentum_nnmf {
 };
 
 struct sgd_nesterov {
-  static constexpr const char* name = "sgd_nesterov_3d397a3d";
+  static constexpr const char* name = "sgd_nesterov_8d36422c";
   static constexpr int states = 1, scalars = 2;
   static constexpr bool whole = false;
   template <class F>
@@ -122,7 +122,7 @@ struct sgd_nesterov {
 };
 
 struct sgd_nesterov_nnmf {
-  static constexpr const char* name = "sgd_nesterov_nnmf_c29a1a9c";
+  static constexpr const char* name = "sgd_nesterov_nnmf_623f83ee";
   static constexpr int states = 3, scalars = 2;
   static constexpr bool whole = false;
   static constexpr int slot_count = 7;

@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct sm3_i {
-  static constexpr const char* name = "sm3_i_5ca78b5b";
+  static constexpr const char* name = "sm3_i_b780d06b";
   static constexpr int states = 2, scalars = 1;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;
@@ -91,7 +91,7 @@ struct sm3_i {
 };
 
 struct sm3_i_momentum {
-  static constexpr const char* name = "sm3_i_momentum_ce482595";
+  static constexpr const char* name = "sm3_i_momentum_dd29da74";
   static constexpr int states = 3, scalars = 3;
   static constexpr bool whole = false;
   static constexpr int slot_count = 7;
@@ -182,7 +182,7 @@ struct sm3_i_momentum {
 };
 
 struct sm3_ii {
-  static constexpr const char* name = "sm3_ii_167e8671";
+  static constexpr const char* name = "sm3_ii_ba0c7dbb";
   static constexpr int states = 2, scalars = 1;
   static constexpr bool whole = false;
   static constexpr int slot_count = 4;
@@ -218,7 +218,7 @@ struct sm3_ii {
 };
 
 struct sm3_ii_momentum {
-  static constexpr const char* name = "sm3_ii_momentum_06e5ac6a";
+  static constexpr const char* name = "sm3_ii_momentum_fd51aeb0";
   static constexpr int states = 3, scalars = 3;
   static constexpr bool whole = false;
   static constexpr int slot_count = 5;
@@ -260,7 +260,7 @@ struct sm3_ii_momentum {
 };
 
 struct sm3_vector {
-  static constexpr const char* name = "sm3_vector_e5d6ed8b";
+  static constexpr const char* name = "sm3_vector_954b720d";
   static constexpr int states = 1, scalars = 1;
   static constexpr bool whole = false;
   template <class F>
@@ -274,7 +274,7 @@ struct sm3_vector {
 };
 
 struct sm3_vector_momentum {
-  static constexpr const char* name = "sm3_vector_momentum_8f7e1fc2";
+  static constexpr const char* name = "sm3_vector_momentum_bdc0aaf1";
   static constexpr int states = 2, scalars = 3;
   static constexpr bool whole = false;
   template <class F>

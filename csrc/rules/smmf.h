@@ -6,7 +6,7 @@
 namespace fusedopt {
 
 struct smmf {
-  static constexpr const char* name = "smmf_ee756753";
+  static constexpr const char* name = "smmf_34585d71";
   static constexpr int states = 2, scalars = 5;
   static constexpr bool whole = false;
   template <class F>
@@ -27,7 +27,7 @@ struct smmf {
 };
 
 struct smmf_nnmf {
-  static constexpr const char* name = "smmf_nnmf_696cfd58";
+  static constexpr const char* name = "smmf_nnmf_53d9e5cb";
   static constexpr int states = 5, scalars = 5;
   static constexpr bool whole = false;
   static constexpr int slot_count = 13;
@@ -122,7 +122,7 @@ struct smmf_nnmf {
 };
 
 struct smmf_without_momentum {
-  static constexpr const char* name = "smmf_without_momentum_8ffbd28c";
+  static constexpr const char* name = "smmf_without_momentum_6c38b673";
   static constexpr int states = 1, scalars = 3;
   static constexpr bool whole = false;
   template <class F>
@@ -138,7 +138,7 @@ struct smmf_without_momentum {
 };
 
 struct smmf_without_momentum_nnmf {
-  static constexpr const char* name = "smmf_without_momentum_nnmf_439f2510";
+  static constexpr const char* name = "smmf_without_momentum_nnmf_26bd27d6";
   static constexpr int states = 2, scalars = 3;
   static constexpr bool whole = false;
   static constexpr int slot_count = 6;

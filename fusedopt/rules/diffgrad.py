@@ -13,7 +13,7 @@ def diffgrad(g, p, m, v, previous, beta1, rate1, beta2, rate2, debias, eps):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
     friction = sigmoid(abs(previous - g))
-    return debias * friction * m / (sqrt(v) + eps), m, v, g
+    return friction * (debias * m / (sqrt(v) + eps)), m, v, g
 
 
 DIFFGRAD = Rule(diffgrad, states={"exp_avg": "signed", "exp_avg_sq": "positive", "previous_grad": "bound"})
