@@ -84,6 +84,7 @@ class Contender:
     step: Callable[[], object]
     optimizer: torch.optim.Optimizer
     swept: int
+    period: int  # steps until the cost of one comes again
 
     def states(self):
         """Every state tensor, as (parameter, its record, key)."""
@@ -94,8 +95,16 @@ class Contender:
         return sum(record[key].nbytes for _, record, key in self.states())
 
     def floor_bytes(self):
-        """What the maths needs: its sweeps over gradients and parameters (``swept``), state read and written once."""
-        return self.swept + 2 * sum(record[key].nbytes for _, record, key in self.states() if key not in NUMBERS)
+        """What the maths needs: its sweeps over gradients and parameters (``swept``), state read and written once.
+
+        Slow weights once in every period.
+        """
+        walked = (
+            record[key].nbytes / (self.period if key == "slow_buffer" else 1)
+            for _, record, key in self.states()
+            if key not in NUMBERS
+        )
+        return self.swept + 2 * sum(walked)
 
     def share_state(self, pool):
         """Swaps state, except numbers, for the tensors of ``pool``, so that the whole field fits in memory."""
@@ -108,9 +117,10 @@ class Contender:
 def fresh(name, params, backends):
     """All implementations of one optimizer, before their first step."""
     kind, options = OPTIMIZERS[name]
-    yield from _fusedopt(kind, options, params, backends)
-    yield from _torch(kind, options, params)
-    yield from _peers(name, params)
+    period = _period(kind, options)
+    yield from _fusedopt(kind, options, params, backends, period)
+    yield from _torch(kind, options, params, period)
+    yield from _peers(name, params, period)
 
 
 def contenders(name, params, backends):
@@ -138,14 +148,20 @@ def _swept(kind, options, params):
     return total
 
 
-def _fusedopt(kind, options, params, backends):
+def _period(kind, options):
+    """After how many steps slow weights move, and one step is dearer."""
+    k, _ = getattr(fusedopt, kind)([torch.zeros(1)], lr=LR, **options).param_groups[0]["lookahead"] or (1, None)
+    return k
+
+
+def _fusedopt(kind, options, params, backends, period):
     for backend in backends:
         optimizer = getattr(fusedopt, kind)(params, lr=LR, **options)
         step = fusedopt.use_backend(backend)(optimizer.step)
-        yield Contender(f"fusedopt {backend}", step, optimizer, _swept(kind, options, params))
+        yield Contender(f"fusedopt {backend}", step, optimizer, _swept(kind, options, params), period)
 
 
-def _torch(kind, options, params):
+def _torch(kind, options, params, period):
     """The paths of torch's own class; its fused AdamW for comparison where it has no fused path of its own."""
     own = {key: value for key, value in options.items() if key != "max_grad_norm"}
     cls = getattr(torch.optim, kind, None)
@@ -156,13 +172,13 @@ def _torch(kind, options, params):
             step, bound = optimizer.step, options.get("max_grad_norm")
             if bound:
                 step = _after_clipping(step, params, bound, flags.get("foreach"))
-            yield Contender(f"torch {path}", step, optimizer, _swept(kind, options, params))
+            yield Contender(f"torch {path}", step, optimizer, _swept(kind, options, params), period)
     if not {*own, "fused"} <= known:
         optimizer = torch.optim.AdamW(params, lr=LR, fused=True)
-        yield Contender("torch fused AdamW", optimizer.step, optimizer, _swept("AdamW", {}, params))
+        yield Contender("torch fused AdamW", optimizer.step, optimizer, _swept("AdamW", {}, params), period)
 
 
-def _peers(name, params):
+def _peers(name, params, period):
     """The same rule of other libraries, where they are installed."""
     for path, options in PEERS.get(name, {}).items():
         module, _, cls = path.rpartition(".")
@@ -170,7 +186,7 @@ def _peers(name, params):
         if importlib.util.find_spec(library):
             optimizer = getattr(importlib.import_module(module), cls)(params, lr=LR, **options)
             kind, own = OPTIMIZERS[SAME.get(name) or name]
-            yield Contender(library, optimizer.step, optimizer, _swept(kind, own, params))
+            yield Contender(library, optimizer.step, optimizer, _swept(kind, own, params), period)
 
 
 def _after_clipping(step, params, bound, foreach):
@@ -187,6 +203,7 @@ class Yardstick:
 
     step: Callable[[], object]
     nbytes: int
+    period: int = 1
 
     def floor_bytes(self):
         return self.nbytes

@@ -26,7 +26,7 @@ class Lane:
         self.restore()
         self.contender.step()
         ms, host_ms = timed(self.contender.step, 1, 0.0, self.device)
-        self.repeats = max(1, math.ceil(SAMPLE_MS / ms))
+        self.repeats = self.contender.period * max(1, math.ceil(SAMPLE_MS / ms / self.contender.period))
         self.backlog_ms = host_ms * self.repeats
         self.rounds = min(rounds, max(LEAST_ROUNDS, int(seconds * 1e3 / (ms * self.repeats))))
 

@@ -15,6 +15,7 @@ from .backends import native
 from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
 from .matrix import Matrix, one_row
+from .resting import rest, without_slow_weights
 from .rule import Rule
 from .scalars import gradient_coefficient, scalar_table, sizes, with_measured
 from .state import RESIDUAL, arithmetic, needs_step, record_of, scale_key, state_codec, weight_codec
@@ -132,6 +133,7 @@ class Program:
         entries = [(_entry(optimizer, member), member) for member in members]
         self.staged = [member for entry, member in entries if entry.staged]
         self.engines = _engines(optimizer, [pair for pair in entries if not pair[0].staged])
+        self.resting = [_resting(optimizer, engine) for engine in self.engines]
         self.roster = None
 
     def is_current(self, optimizer):
@@ -141,8 +143,13 @@ class Program:
             and self._is_asked_for(optimizer)
             and self.roster.unchanged(optimizer)
             and all(member.param.grad is not None for member in self.staged)
-            and all(engine.refresh() for engine in self.engines)
+            and all(engine.refresh() for engine in self._due(optimizer))
         )
+
+    def _due(self, optimizer):
+        """The engines of this step: those without slow weights where these rest."""
+        pairs = zip(self.engines, self.resting, strict=True)
+        return [few if few and rest(optimizer, few.bucket) else engine for engine, few in pairs]
 
     def _is_asked_for(self, optimizer):
         """Whether the groups' options still ask for this plan; looks closer only where they are other objects."""
@@ -161,7 +168,8 @@ class Program:
     def run(self, optimizer, scale):
         for member in self.staged:
             member.check(optimizer)
-        engines = self.engines + _engines(optimizer, [(_entry(optimizer, member), member) for member in self.staged])
+        staged = [(_entry(optimizer, member), member) for member in self.staged]
+        engines = self._due(optimizer) + _engines(optimizer, staged)
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
         coefficient = gradient_coefficient(optimizer.param_groups, engines, scale)
         measured = optimizer.measured(engines, tables, coefficient)
@@ -271,4 +279,14 @@ def _engines(optimizer, entries):
         bucket = buckets.setdefault(key, Bucket(rule, p.device, dtype, member.counts_steps, capturable))
         constants = {**sizes(rule, member.matrix, p), **optimizer.constants(group, p)}
         bucket.add(entry, ScalarRow(member.group, entry.steps, constants))
-    return [backends.engine_class(bucket.device, bucket.rule, bucket.dtype)(bucket) for bucket in buckets.values()]
+    return [_engine(bucket) for bucket in buckets.values()]
+
+
+def _engine(bucket):
+    return backends.engine_class(bucket.device, bucket.rule, bucket.dtype)(bucket)
+
+
+def _resting(optimizer, engine):
+    """An engine for the steps in which slow weights rest, if there are any."""
+    bucket = without_slow_weights(optimizer, engine.bucket)
+    return bucket and _engine(bucket)

@@ -95,7 +95,7 @@ def remember_lr(group):
 
 def scalars(group, t):
     """The scalars of all blocks at step ``t``; None for those that are not there."""
-    k, alpha = group["lookahead"] or (1, None)
+    _, alpha = group["lookahead"] or (1, None)
     beta, (bound, kappa) = group["ema"], cpr(group)
     return {
         **{name: group[name] for name in ("clip_value", "agc", "soft_clip", "rms_clip")},
@@ -109,10 +109,16 @@ def scalars(group, t):
         "cpr_sets": t == kappa,
         "cpr_active": t > (kappa if bound == "warm_start" else 600),
         "lookahead_alpha": alpha,
-        "synchronizes": t % k == 0,
+        "synchronizes": synchronizes(group, t),
         "ema_beta": beta,
         "ema_rate": None if beta is None else 1 - beta,
     }
+
+
+def synchronizes(group, t):
+    """Whether slow weights follow, and the others go back to them, at step ``t``."""
+    k, _ = group["lookahead"] or (1, None)
+    return t % k == 0
 
 
 def cpr(group):

@@ -10,7 +10,7 @@ import torch
 from block_sets import OPTIONS, build, covering_sets, train
 
 import fusedopt
-from fusedopt import backends, emit
+from fusedopt import backends, emit, planner
 from fusedopt.backends import compiler
 from fusedopt.combinations import DECAYS
 from fusedopt.settings import STRUCTURAL
@@ -194,6 +194,37 @@ def test_lookahead_and_average_follow_their_formulas():
         torch.testing.assert_close(p, base, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(optimizer.state[p]["slow_buffer"], slow, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(optimizer.state[p]["ema"], average, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"centralize": True}, {"state_format": "8bit", "ema": 0.9}])
+def test_slow_weights_rest_between_synchronizations(backend, options):
+    """They are not read there, and the step is the one with them, bit for bit."""
+    made, params = [], (torch.nn.Parameter(torch.ones(7, 5)), torch.nn.Parameter(torch.ones(7, 5)))
+    for p, spoilt in zip(params, (False, True), strict=True):
+        optimizer = fusedopt.AdamW([p], lookahead=(4, 0.5), **options)
+        for t in range(1, 5):
+            p.grad = torch.full_like(p, 0.1).mul_(torch.arange(35.0).view(7, 5).add(t).cos())
+            if spoilt and t == 2:
+                optimizer.state[p]["slow_buffer"].fill_(torch.nan)
+            optimizer.step()
+            made.append(p.detach().clone())
+    for t in range(3):
+        assert torch.equal(made[t], made[4 + t])
+    assert made[3].isfinite().all() and made[7].isnan().all()
+
+
+def test_steps_without_slow_weights_have_the_same_bits(monkeypatch):
+    def train():
+        p = torch.nn.Parameter(torch.linspace(-1, 1, 1000).view(40, 25))
+        optimizer = fusedopt.AdamW([p], lr=0.1, lookahead=(3, 0.5), cautious=True, weight_decay=0.1)
+        for t in range(7):
+            p.grad = p.detach().roll(t).sin()
+            optimizer.step()
+        return p.detach()
+
+    resting = train()
+    monkeypatch.setattr(planner, "without_slow_weights", lambda *_: None)
+    assert torch.equal(resting, train())
 
 
 def test_cpr_multiplies_what_exceeds_its_bound():
