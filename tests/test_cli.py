@@ -97,7 +97,7 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "AdamNorm": (8, 4),
     "AdaLo": (5, 0),
     "AMAdamW": (9, 4),
-    "Ranger": (8, COPY),
+    "Ranger": (8, COPY / 6),  # slow weights in every sixth step
     "AdamW-cautious-clipped-averaged": (8, COPY),
     "AdamW-ema": (7, COPY),
     "AdamW-agc": (9, 0),
