@@ -4,7 +4,7 @@
 
 namespace fusedopt {
 
-constexpr int kGrad = 0, kParam = 1, kFirstState = 2, kMaxStreams = 8;
+constexpr int kGrad = 0, kParam = 1, kFirstState = 2, kMaxStreams = 10;
 constexpr int kBlock8 = 256;  // elements that share a scale, or a start of the random numbers
 
 // How a stream is stored; fusedopt/codecs.py has the same list, and says what each is for.
@@ -44,7 +44,7 @@ struct Row {
   void* side[kMaxStreams];    // what a codec keeps beside them
   int64_t numel;
   int64_t rows, cols;  // of one matrix; 1 and numel for rules that tell no rows apart
-  uint64_t codecs;     // eight bits a stream
+  uint64_t codecs;     // six bits a stream
   int32_t scalars;     // row of the scalar table
   uint32_t seed;       // tells the tensors of an optimizer apart in random numbers
 
@@ -52,10 +52,11 @@ struct Row {
   __host__ __device__
 #endif
       Codec codec(int stream) const {
-    return static_cast<Codec>(codecs >> (8 * stream) & 255);
+    return static_cast<Codec>(codecs >> (6 * stream) & 63);
   }
+  void add_codec(int stream, Codec codec) { codecs |= uint64_t{codec} << (6 * stream); }
 };
-static_assert(sizeof(Row) == 168, "Triton's table addresses rows as 21 64-bit words");
+static_assert(sizeof(Row) == 200, "Triton's table addresses rows as 25 64-bit words");
 
 // Elements [begin, end) of one row.
 struct Chunk {

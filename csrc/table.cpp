@@ -135,7 +135,6 @@ bool Table::is_state(const DLTensor& state, Kind kind, const DLTensor& p, const 
 bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   DLTensor p, other;
   Codec codec;
-  const auto set = [](Row& of, int stream, Codec codec) { of.codecs |= uint64_t{codec} << (8 * stream); };
   if (!view(entry.param, p) || !is_supported(p.dtype, codec) || !is_dense(p)) return false;
   const uint64_t layout = layout_hash(p);
   const bool laid_out_as_before = planned_ && layout == entry.layout;
@@ -147,13 +146,13 @@ bool Table::read(Entry& entry, Row& row, const std::vector<double>& steps) {
   now.cols = sees_matrices_ ? entry.cols : now.numel;
   now.codecs = 0;
   if (entry.codecs[0] >= 0 && !same(p.dtype, storage(static_cast<Codec>(entry.codecs[0])).main)) return false;
-  set(now, kParam, entry.codecs[0] < 0 ? codec : static_cast<Codec>(entry.codecs[0]));
+  now.add_codec(kParam, entry.codecs[0] < 0 ? codec : static_cast<Codec>(entry.codecs[0]));
   auto object = py::reinterpret_steal<py::object>(entry.grad ? py::handle(entry.grad).inc_ref().ptr()
                                                              : PyObject_GetAttr(entry.param, grad_name()));
   if (!object || object.is_none() || !view(object.ptr(), other, true)) return PyErr_Clear(), false;
   if (!is_supported(other.dtype, codec) || !same_layout(p, other)) return false;
   if (now.numel == 1 && is_negated(object.ptr())) return PyErr_Clear(), false;
-  set(now, kGrad, codec);
+  now.add_codec(kGrad, codec);
   now.stream[kGrad] = data(other);
   now.stream[kParam] = data(p);
   if (!read_side(entry, kParam, p, now)) return PyErr_Clear(), false;
@@ -181,7 +180,7 @@ bool Table::read_state(const Entry& entry, size_t s, const DLTensor& p, bool lai
     }
     row.stream[stream] = data(other);
   }
-  row.codecs |= uint64_t{codec} << (8 * stream);
+  row.add_codec(stream, codec);
   return read_side(entry, stream, p, row);
 }
 

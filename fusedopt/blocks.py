@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from . import denominators as d
 from . import modifiers as m
-from .denominators import leading
 from .math import select
-from .matrix import Matrix, flatten
-from .rule import composed, positional, takes
+from .matrix import Matrix, flatten, one_row
+from .rule import MAX_STATES, composed, positional, takes
 from .settings import chosen, is_set
 from .stable import has_moment
 
+GIVEN = ("eps", "beta1", "rate1")  # what a rule gives the texts inside it
 KNOWN = ("g", "p", "raw", "u", "step", "new")  # what a block may see besides its states and scalars
 
 
@@ -65,7 +65,13 @@ BLOCKS = {
     "lookahead": Block(m.lookahead, {"slow_buffer": "copy"}),
     "ema": Block(m.ema, {"ema": "copy"}),
 }
-DIVISIONS = {"eps_inside_root": d.over_inside, "softplus": d.over_softplus, "atan2": d.over_atan2}
+# Texts inside a rule, by option and the parameter that takes them.
+INSIDE = {
+    "eps_inside_root": ("divide", d.over_inside),
+    "softplus": ("divide", d.over_softplus),
+    "atan2": ("divide", d.over_atan2),
+    "nesterov_mix": ("lead", d.leading),
+}
 MISSING = {
     "divide": "it does not divide a gradient by a root of its own with eps",
     "lead": "it has no numerator in which momentum and gradient could be mixed",
@@ -74,28 +80,35 @@ BY_ROWS = {"agc", "soft_clip", "centralize", "normalize_rows", "trust_ratio_rows
 
 
 def varied(rule, group):
-    """``rule`` with another denominator or numerator, where options ask for one."""
-    division = next((name for name in DIVISIONS if is_set(group, name)), None)
-    for option, keyword in ((division, "divide"), (group["nesterov_mix"] and "nesterov_mix", "lead")):
-        if option and not takes(rule, keyword):
+    """``rule`` with other texts inside, where options ask for them, and the options for what stands around it."""
+    texts = {keyword: text for option, (keyword, text) in INSIDE.items() if is_set(group, option)}
+    for option, (keyword, _) in INSIDE.items():
+        if is_set(group, option) and not takes(rule, keyword):
             raise ValueError(f"{option} does not fit the rule {rule.name!r}: {MISSING[keyword]}; leave {option} out")
-    suffix = "_".join(filter(None, (division, group["nesterov_mix"] and "nesterov")))
-    return _varied(rule, division, group["nesterov_mix"], suffix) if suffix else rule
+    if group["cautious"] is not False and takes(rule, "mask"):
+        texts["mask"] = m.cautious if group["cautious"] is True else m.cautious_factor
+        group = {**group, "cautious": False}
+    return _varied(rule, tuple(texts.items())) if texts else rule, group
 
 
 @functools.cache
-def _varied(rule, division, nesterov, suffix):
-    text = DIVISIONS.get(division, d.over)
-    own = [name for name in positional(text)[2:] if name != "eps"]
+def _varied(rule, texts):
+    own = {keyword: [x for x in positional(text)[2:] if x not in GIVEN] for keyword, text in texts}
+    names = [name for of_text in own.values() for name in of_text]
 
     def update(g, p, *values):
-        values, more = values[: len(values) - len(own)], values[len(values) - len(own) :]
-        changed: dict[str, Callable] = {"lead": leading} if nesterov else {}
-        if division:
-            changed["divide"] = lambda m, root, eps: text(m, root, *(more or [eps]))
-        return rule.update(g, p, *values, **changed)
+        known = dict(zip(names, values[len(values) - len(names) :], strict=True))
+        changed = {keyword: _completed(text, [known[name] for name in own[keyword]]) for keyword, text in texts}
+        return rule.update(g, p, *values[: len(values) - len(names)], **changed)
 
-    return composed(update, rule, suffix, (*rule.state_parameters, *rule.scalars, *own), rule.states, module=__name__)
+    parameters = (*rule.state_parameters, *rule.scalars, *names)
+    suffix = "_".join(text.__name__ for _, text in texts)
+    return composed(update, rule, suffix, parameters, rule.states, module=__name__)
+
+
+def _completed(text, own):
+    """``text`` as a rule calls it: with scalars of its own in place of what the rule would give, if it has any."""
+    return (lambda a, b, *given: text(a, b, *own)) if own else text
 
 
 @functools.cache
@@ -123,6 +136,12 @@ def assembled(rule, names, lazy_state=False):
         return known["new"], *(known[name] for name in states)
 
     kinds = {key: kind for part in (rule, *blocks) for key, kind in part.states.items()}
+    if len(kinds) > MAX_STATES:
+        stateful = ", ".join(name for name in names if BLOCKS[name].states)
+        raise ValueError(
+            f"rule {rule.name!r} with {stateful} keeps {len(kinds)} states a parameter; engines carry at most "
+            f"{MAX_STATES}: leave one of the blocks out, or choose a cpr_bound of fewer states, such as 'uniform'"
+        )
     suffix = "_".join(("with", *names, *(["state"] if lazy_state else [])))
     return composed(update, rule, suffix, (*states, *scalars), kinds, True, __name__)
 
@@ -149,8 +168,11 @@ def _matrix(names, own, p, sees_matrices):
     """How a rule with these blocks sees ``p``: as the rule itself does, or by the rows that blocks ask for."""
     by_rows = [name for name in names if name in BY_ROWS]
     if p.dim() < 2:
-        return own
-    wanted = Matrix(1, p.numel() // max(1, p.shape[-1]), p.shape[-1], (), ()) if by_rows == ["lazy"] else flatten(p)
+        wanted = one_row(p)
+    elif by_rows == ["lazy"]:
+        wanted = Matrix(1, p.numel() // max(1, p.shape[-1]), p.shape[-1], (), ())
+    else:
+        wanted = flatten(p)
     if not sees_matrices:
         return wanted
     if by_rows and (own.batch, own.rows, own.cols) != (wanted.batch, wanted.rows, wanted.cols):

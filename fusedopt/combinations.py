@@ -10,12 +10,16 @@ DECAYS = ("l2", "decoupled", "fully_decoupled", "corrected", "stable", "cautious
 CPR_BOUNDS = ("inflection_point", "warm_start", "uniform", "dependent")
 
 
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _is_positive(value):
-    return isinstance(value, int | float) and 0 < value < math.inf
+    return _is_number(value) and 0 < value < math.inf
 
 
 def _is_share(value):
-    return isinstance(value, int | float) and 0 <= value <= 1
+    return _is_number(value) and 0 <= value <= 1
 
 
 def _is_pair(value, first, second):
@@ -23,17 +27,17 @@ def _is_pair(value, first, second):
 
 
 def _is_whole(value):
-    return isinstance(value, int) and value >= 1
+    return _is_number(value) and isinstance(value, int) and value >= 1
 
 
 def _is_cpr_bound(value):
-    name, number = (value, None) if isinstance(value, str) else tuple(value) if _is_pair(value, bool, bool) else ("", 0)
+    name, number = value if _is_pair(value, bool, bool) else (value, None)
     if name == "inflection_point":
         return number is None
     return name in CPR_BOUNDS and (_is_whole(number) if name == "warm_start" else _is_positive(number))
 
 
-# Option -> what its value must be, if it is not idle (None or False), and whether it is that.
+# Option -> what its value must be, if it is not the idle one, and whether it is that.
 VALUES = {
     **dict.fromkeys(("clip_value", "agc", "soft_clip", "rms_clip", "softplus"), ("a number above 0", _is_positive)),
     "normalize": ("'tensor', 'row' or 'layer'", ("tensor", "row", "layer").__contains__),
@@ -62,6 +66,15 @@ VALUES = {
     ),
 }
 
+IDLE = {"cautious": False, "accumulate": 1, "cpr_bound": "inflection_point"}  # None for the others
+ALWAYS = ("accumulate", "cpr_bound")  # options that are never off
+
+# Options of the whole optimizer.
+SHARED = {
+    "max_grad_norm": "bounds the gradient of the whole optimizer",
+    "accumulate": "counts the micro-batches of the whole optimizer",
+}
+
 # What is asked for, as messages name it -> whether a group does.
 ASKS = {
     "max_grad_norm": lambda group: group["max_grad_norm"] is not None,
@@ -81,6 +94,7 @@ ASKS = {
     "cautious='rescaled'": lambda group: group["cautious"] == "rescaled",
     "cautious": lambda group: group["cautious"] is not False,
     "cautious with rescaling": lambda group: not isinstance(group["cautious"], bool),
+    "decay other than 'l2'": lambda group: decay_form(group) != "l2",
     "lazy": lambda group: group["lazy"] is not None,
     "lazy='all'": lambda group: group["lazy"] == "all",
     "lookahead": lambda group: group["lookahead"] is not None,
@@ -111,12 +125,22 @@ CONTRADICTIONS = [
         ("decay='stable'", other, "it takes the second moment's mean from the raw gradients")
         for other in ("clip_value", "agc", "soft_clip", "centralize", "normalize", "lazy='all'")
     ),
+    *(
+        ("decay='stable'", other, "it goes by the root of the second moment, which is not the denominator then")
+        for other in ("softplus", "atan2", "eps_inside_root")
+    ),
     ("lazy", "decay='cpr'", "the length of a parameter counts the rows that stay, too"),
     *(
         ("lazy='all'", other, "it takes sums over rows that are to be left alone")
         for other in ("normalize", "trust_ratio='tensor'", "rms_clip", "cautious with rescaling")
     ),
 ]
+
+# What does not go with rules that make steps of a size of their own, whose direction `lr` does not multiply.
+OWN_STEP_SIZE = {
+    "trust_ratio": "its direction holds the step size, which the ratio would cancel",
+    "rms_clip": "its direction holds the step size, so the bound would not be of the direction",
+}
 
 # What changes nothing beside something else, and what happens.
 POINTLESS = [
@@ -133,13 +157,14 @@ NEEDS = [("trust_bounds", "trust_ratio"), ("cpr_bound", "decay='cpr'")]
 
 def check(cls, group):
     """Raises ValueError for a value out of range or a contradiction, and warns of what is pointless."""
-    for option, (what, is_valid) in VALUES.items():
-        value = group[option]
-        if value is not None and value is not False and not is_valid(value):
-            raise ValueError(f"Invalid {option}: {value!r}; it must be {what}")
+    _check_values(group)
     for one, other, reason in CONTRADICTIONS:
         if ASKS[one](group) and ASKS[other](group):
-            raise ValueError(f"{cls.__name__}: {one} contradicts {other}: {reason}; leave one of them out")
+            remedy = _without_preset(cls, group, one, other) or "leave one of them out"
+            raise ValueError(f"{cls.__name__}: {one} contradicts {other}: {reason}; {remedy}")
+    for block, reason in cls.contradicts.items():
+        if ASKS[block](group):
+            raise ValueError(f"{cls.__name__} contradicts {block}: {reason}; leave {block} out")
     for option, needed in NEEDS:
         if ASKS[option](group) and not ASKS[needed](group):
             raise ValueError(f"{cls.__name__}: {option} without {needed} does nothing; leave it out")
@@ -152,6 +177,28 @@ def check(cls, group):
     for block, reason in cls.pointless.items():
         if ASKS[block](group):
             warnings.warn(f"{block} beside {cls.__name__}: {reason}", stacklevel=5)
+
+
+def _check_values(group):
+    for option, (what, is_valid) in VALUES.items():
+        idle = IDLE.get(option)
+        if group[option] is not idle and not is_valid(group[option]):
+            others = f", or {idle}" if option not in ALWAYS else ""
+            raise ValueError(f"Invalid {option}: {group[option]!r}; it must be {what}{others}")
+
+
+def _without_preset(cls, group, *options):
+    """The remedy where one of the options was not given by the user, but is the class' own."""
+    preset = next((x for x in options if x in cls.presets and group[x] == cls.presets[x]), None)
+    return preset and f"{cls.__name__} sets {preset}={cls.presets[preset]} by itself: give {preset}=None"
+
+
+def check_shared(groups):
+    """Raises ValueError where groups differ in an option of the whole optimizer."""
+    for option, why in SHARED.items():
+        values = list(dict.fromkeys(group[option] for group in groups))
+        if len(values) > 1:
+            raise ValueError(f"{option} {why}, but its groups differ: {values}; give all groups the same")
 
 
 def _check_eps(cls, group):

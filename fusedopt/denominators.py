@@ -1,6 +1,7 @@
 """What a direction is made of, where a rule leaves that open by keyword-only parameters.
 
 ``divide``: the momentum over ``root``, its estimate of |g|. ``lead``: the numerator, of new momentum and gradient.
+``mask``: what is kept of the quotient, before a rule's own decay and trust ratio.
 """
 
 from .math import atan2, softplus, sqrt
@@ -28,6 +29,10 @@ def over_atan2(m, root, atan2_range, atan2_slope):
 
 def momentum(m, g, beta1, rate1):
     return m
+
+
+def unmasked(u, g):
+    return u
 
 
 def leading(m, g, beta1, rate1):

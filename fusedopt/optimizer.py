@@ -118,7 +118,8 @@ class Optimizer(torch.optim.Optimizer):
 
     counts_steps = True
     own_decay = False  # whether weight_decay acts in a way of the rule's own
-    pointless: ClassVar[dict[str, str]] = {}  # blocks that change little beside this rule, and why
+    contradicts: ClassVar[dict[str, str]] = {}  # blocks that cannot go with this rule, and why
+    pointless: ClassVar[dict[str, str]] = {}  # blocks that change little beside it, and why
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
     spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for
@@ -155,7 +156,7 @@ class Optimizer(torch.optim.Optimizer):
         ``tables`` and ``coefficient`` are what ``engines`` will be run with.
         """
         uses = any("stability" in engine.bucket.rule.scalars for engine in engines)
-        return {"stability": stability(engines, tables, coefficient)} if uses else {}
+        return {"stability": stability(self.param_groups, engines, tables, coefficient)} if uses else {}
 
     def initial(self, group):
         """What new states are filled with, by name, where that is not zero."""
@@ -176,10 +177,12 @@ class Optimizer(torch.optim.Optimizer):
 
     def layout(self, group, p):
         """The rule and matrix that the engines run for ``p``, its state format applied."""
-        rule, shape = self.rule(group, p), self.matrix(group, p)
-        if not settings.is_structural(group):
-            return self._stored(group, p, rule, shape)
-        return blocks.laid_out(*self._stored(group, p, blocks.varied(rule, group), shape), group, p)
+        own, shape = self.rule(group, p), self.matrix(group, p)
+        rule, around = blocks.varied(own, group)
+        stored = self._stored(group, p, rule, shape)
+        if rule is own and not settings.is_structural(group):
+            return stored
+        return blocks.laid_out(*stored, around, p)
 
     def _stored(self, group, p, rule, shape):
         """A rule and its matrix for the format of the state."""
@@ -195,6 +198,10 @@ class Optimizer(torch.optim.Optimizer):
     def _check_combination(self, group):
         """Refuses building blocks that contradict each other or this rule, and warns of pointless ones."""
         combinations.check(type(self), group)
+
+    def _check_shared(self, groups):
+        """Refuses groups that differ in what is one for the optimizer."""
+        combinations.check_shared(groups)
 
     def _check(self, group):
         check_lr(group["lr"], group["foreach"], group["capturable"])
@@ -238,6 +245,7 @@ class Optimizer(torch.optim.Optimizer):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
             self._check_combination({**self.defaults, **param_group})
+            self._check_shared([*self.param_groups, {**self.defaults, **param_group}])
         super().add_param_group(param_group)
         added = len(self.param_groups) - 1
         settings.remember_lr(self.param_groups[added])

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from .stages import Stages
 
 REGISTRY: dict[str, "Rule"] = {}  # those of fusedopt/rules, by name
-MAX_STATES = 6  # kMaxStreams of csrc/row.h, less gradient and parameter
+MAX_STATES = 8  # kMaxStreams of csrc/row.h, less gradient and parameter
 
 # What a state may be, and the shape that the text sees. "signed" and "positive" may be compressed, a "bound" not, and
 # what is "exact" is not even rounded to 16 bits. "sign" is one bit an element: it reads as 1 or -1, and stores whether

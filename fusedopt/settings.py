@@ -5,6 +5,8 @@ Without an option of STRUCTURAL a rule stays as it is, and the engines' own flag
 
 import math
 
+import torch
+
 # Options that change the text of a step, each with the value that leaves it alone.
 STRUCTURAL = {
     "clip_value": None,
@@ -88,7 +90,8 @@ def decay_scalars(group):
 def remember_lr(group):
     """Keeps the first learning rate of a group whose decay depends on it, as torch's schedulers do."""
     if group["decay"] in SCHEDULED:
-        group.setdefault("initial_lr", group["lr"])
+        lr = group["lr"]
+        group.setdefault("initial_lr", lr.clone() if isinstance(lr, torch.Tensor) else lr)  # tensors are filled anew
         if not group["initial_lr"] > 0:
             raise ValueError(f"decay={group['decay']!r} is relative to the first lr, which is 0; begin with another")
 

@@ -13,19 +13,21 @@ def has_moment(rule):
     return rule.states.get("exp_avg_sq") == "positive" and {*NEEDED} <= {*rule.scalars} and len(rule.states) == 2
 
 
-def stability(engines, tables, coefficient):
+def stability(groups, engines, tables, coefficient):
     """One over the root of the mean of all new second moments, a 0-dim float64 tensor; zero where that is zero.
+
+    All are those of ``groups`` with this decay, also of such as have no ``weight_decay``.
 
     Xie et al. 2023, arXiv:2011.11152, Algorithm 3. The mean of beta2 * v + rate2 * g^2 is that of its terms, so sums of
     what is there before the step are enough; they cost a reading of gradients and second moments.
     """
     sums, count = [], 0
     for engine, table in zip(engines, tables, strict=True):
-        rule = engine.bucket.rule
-        if "stability" not in rule.scalars:
-            continue
-        columns = [len(HEADER) + rule.scalars.index(name) for name in NEEDED]
+        rule, rows = engine.bucket.rule, engine.bucket.rows
         for entry in engine.bucket.entries:
+            if groups[rows[entry.row].group]["decay"] != "stable":
+                continue
+            columns = [len(HEADER) + rule.scalars.index(name) for name in NEEDED]
             beta2, rate2, root_debias2 = table[entry.row, columns]
             squares = total(entry.grad.double().square())
             squares = squares if coefficient is None else squares * coefficient.to(squares).square()

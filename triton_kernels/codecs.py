@@ -17,7 +17,7 @@ from fusedopt import codecs
 from .math import divide, narrow
 from .random import draws
 
-SIDE = tl.constexpr(8)  # the first word of a row about tensors on the side
+SIDE = tl.constexpr(10)  # the first word of a row about tensors on the side
 BLOCK = tl.constexpr(codecs.BLOCK)
 _MAGNITUDE, _INFINITY, _LEAST = (tl.constexpr(bits) for bits in (0x7FFFFFFF, 0x7F800000, 0x00800000))
 _BEYOND = tl.constexpr(0x7F7F8000)  # from here on, rounding to bfloat16 reaches infinity

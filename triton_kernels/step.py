@@ -1,6 +1,6 @@
 """The generic step, one launch that applies one rule with all modifiers to many tensors, and the sum of squares.
 
-``table`` holds 21 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
+``table`` holds 25 64-bit words a tensor, as ``csrc/row.h`` lays them out: the addresses of gradient, parameter and
 states, then of what their codecs keep on the side; the numbers of elements, rows and columns; the codecs; the row of
 the scalar table, and above it the seed. ``chunks`` holds pairs: a tensor, a chunk of that tensor.
 """
@@ -20,7 +20,7 @@ NUM_WARPS = 4
 BLOCK = 8 * 32 * NUM_WARPS  # 8 elements a thread are 16 bytes of bf16; 16 would spill AMSGrad in fp64
 OPTIONS = {"num_warps": NUM_WARPS, "enable_fp_fusion": False}
 
-WORDS, NUMEL, ROWS, COLS, ROW = (tl.constexpr(i) for i in (21, 16, 17, 18, 20))
+WORDS, NUMEL, ROWS, COLS, ROW = (tl.constexpr(i) for i in (25, 20, 21, 22, 24))
 _BLOCK, _PART = tl.constexpr(BLOCK), tl.constexpr(BLOCK // 4)
 _LR, _DECAY, L2, _SIGN, _CAUTIOUS, _STEP, OWN = (
     tl.constexpr((*HEADER, "own").index(name))

@@ -3,10 +3,11 @@
 The root mean squares of update and parameter are over the whole tensor; row and column statistics over each matrix.
 """
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 
+from ..combinations import OWN_STEP_SIZE
 from ..math import col_mean, maximum, mean, row_mean, rsqrt, select, sqrt
 from ..matrix import flatten, last_two, one_row
 from ..optimizer import Optimizer, Options
@@ -108,6 +109,7 @@ class Adafactor(Optimizer):
     """
 
     own_decay = True
+    contradicts: ClassVar = OWN_STEP_SIZE
 
     def __init__(
         self,

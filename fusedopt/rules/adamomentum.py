@@ -1,6 +1,6 @@
 """AdaMomentum. Wang et al. 2021, arXiv:2106.11514, Algorithm 1."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 from ..math import sqrt
 from ..optimizer import Optimizer, Options
@@ -24,6 +24,8 @@ class AdaMomentum(Optimizer):
     ``eps`` joins the second moment in every step and none is added to its root: so the stored moment ends at no less
     than ``eps / (1 - betas[1])``. Moments of float16 cannot hold the default; choose ``state_format="fp32"`` there.
     """
+
+    contradicts: ClassVar = {"decay='stable'": "its second moment is that of momenta, not of gradients"}
 
     def __init__(self, params, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, **options: Unpack[Options]):
         check_non_negative(eps, "epsilon value")

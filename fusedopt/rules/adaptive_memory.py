@@ -98,6 +98,15 @@ class AMSGD(Optimizer):
             )
         super()._check(group)
 
+    def _check_shared(self, groups):
+        super()._check_shared(groups)
+        limits = {(group["momentum"], group["memory"]) for group in groups if not group["per_tensor"]}
+        if len(limits) > 1:
+            raise ValueError(
+                f"AMSGD has one weight for the model, but its groups have (momentum, memory) {sorted(limits)}; "
+                "make them equal, or set per_tensor=True"
+            )
+
     def rule(self, group, p):
         if group["per_tensor"]:
             return AM_SGD_PER_TENSOR
@@ -110,12 +119,7 @@ class AMSGD(Optimizer):
         return {**beta, "most": group["momentum"], "memory": group["memory"], "first": larger(2 - t, 0.0)}
 
     def measured(self, engines, tables, coefficient):
-        limits = {(group["momentum"], group["memory"]) for group in self.param_groups if not group["per_tensor"]}
-        if len(limits) > 1:
-            raise ValueError(
-                f"AMSGD has one weight for the model, but its groups have (momentum, memory) {sorted(limits)}; "
-                "make them equal, or set per_tensor=True"
-            )
+        self._check_shared(self.param_groups)
         sums = [
             _sums(entry, dict(zip((*HEADER, *AM_SGD.scalars), table[entry.row], strict=True)), coefficient)
             for engine, table in zip(engines, tables, strict=True)
@@ -125,7 +129,7 @@ class AMSGD(Optimizer):
         if not sums:
             return {}
         gain, spread = torch.stack([x.to(sums[0].device) for x in sums]).sum(0)
-        ((momentum, _),) = limits
+        momentum = next(group["momentum"] for group in self.param_groups if not group["per_tensor"])
         return {"beta": bounded(gain, spread, 0.0, momentum)}
 
 

@@ -1,8 +1,9 @@
 """Amos. Tian & Parikh 2022, arXiv:2210.11693, Algorithm 1; constants as in the authors' code."""
 
 import math
-from typing import Unpack
+from typing import ClassVar, Unpack
 
+from ..combinations import OWN_STEP_SIZE
 from ..math import maximum, mean, row_mean, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule, averaged
@@ -39,6 +40,7 @@ class Amos(Optimizer):
     """
 
     own_decay = True
+    contradicts: ClassVar = OWN_STEP_SIZE
 
     def __init__(
         self,

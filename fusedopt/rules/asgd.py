@@ -1,9 +1,10 @@
 """ASGD. Polyak & Juditsky 1992, https://doi.org/10.1137/0330046; step sizes as Bottou's, as torch has them."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
 import torch
 
+from ..combinations import OWN_STEP_SIZE
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
 from ..scalars import larger
@@ -32,9 +33,16 @@ class ASGD(Optimizer):
 
     ``lambd`` shrinks the parameter, ``alpha`` is the power of the step size's decay, and averaging begins after ``t0``
     steps. torch's states ``eta`` and ``mu`` follow from the step count, so they stand in state dicts only; a new ``lr``
-    acts at once, not one step late. ``cautious`` and ``decoupled_weight_decay`` are refused: they would change the
-    parameter after it was averaged.
+    acts at once, not one step late. Blocks that change the parameter after it was averaged are refused.
     """
+
+    contradicts: ClassVar = {
+        **OWN_STEP_SIZE,
+        **dict.fromkeys(
+            ("cautious", "decay other than 'l2'", "lazy", "lookahead"),
+            "it would average parameters that are not written",
+        ),
+    }
 
     def __init__(
         self,
@@ -56,9 +64,6 @@ class ASGD(Optimizer):
         )
 
     def rule(self, group, p):
-        for option in ("cautious", "decoupled_weight_decay"):
-            if group[option]:
-                raise ValueError(f"ASGD averages parameters before {option}=True would change them; set it to False")
         return ASGD_RULE
 
     def scalars(self, group, t):

@@ -3,6 +3,7 @@
 import math
 from typing import ClassVar, Unpack
 
+from ..denominators import unmasked
 from ..math import maximum, mean, minimum, select, sqrt
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
@@ -18,10 +19,12 @@ def trust(p, u, lowest, highest, limit):
     return select(weight > 0, select(size > 0, ratio, 1), 1)
 
 
-def lamb(g, p, m, v, beta1, rate1, beta2, rate2, debias1, root_debias2, eps, shrink, lowest, highest, limit):
+def lamb(
+    g, p, m, v, beta1, rate1, beta2, rate2, debias1, root_debias2, eps, shrink, lowest, highest, limit, *, mask=unmasked
+):
     m = beta1 * m + rate1 * g
     v = beta2 * v + rate2 * g * g
-    u = debias1 * m / (root_debias2 * sqrt(v) + eps) + shrink * p
+    u = mask(debias1 * m / (root_debias2 * sqrt(v) + eps), g) + shrink * p
     return trust(p, u, lowest, highest, limit) * u, m, v
 
 
@@ -37,10 +40,12 @@ class LAMB(Optimizer):
 
     ``phi_bounds``, two numbers, bound ``norm(p)`` in the ratio; ``trust_clip`` bounds the ratio by 1.
     ``grad_averaging=False`` adds the gradient to the first moment undampened. ``max_grad_norm`` is 1 unless given. The
-    authors' code is ``bias_correction=False, max_grad_norm=None, adapt="always", weight_decay=0.0``.
+    authors' code is ``bias_correction=False, max_grad_norm=None, adapt="always", weight_decay=0.0``. ``cautious`` masks
+    the quotient, before decay and ratio, as in timm.
     """
 
     own_decay = True
+    contradicts: ClassVar = dict.fromkeys(("trust_ratio", "normalize='layer'"), "it has a trust ratio of its own")
 
     presets: ClassVar = {"max_grad_norm": 1.0}
 

@@ -1,7 +1,8 @@
 """Rprop. Riedmiller & Braun 1993, https://doi.org/10.1109/ICNN.1993.298623, without backtracking, as torch's."""
 
-from typing import Unpack
+from typing import ClassVar, Unpack
 
+from ..combinations import OWN_STEP_SIZE
 from ..math import maximum, minimum, select
 from ..optimizer import Optimizer, Options
 from ..rule import Rule
@@ -25,6 +26,8 @@ class Rprop(Optimizer):
     shrinks by ``etas[0]`` when that turns, within ``step_sizes``. ``lr`` has no effect after a weight's first step.
     A NaN gradient counts as zero, as in torch.
     """
+
+    contradicts: ClassVar = OWN_STEP_SIZE
 
     def __init__(self, params, lr=1e-2, etas=(0.5, 1.2), step_sizes=(1e-6, 50), **options: Unpack[Options]):
         if not 0.0 < etas[0] < 1.0 < etas[1]:
