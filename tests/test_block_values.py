@@ -13,7 +13,7 @@ from references.stages import Adam
 import fusedopt
 
 LR = 0.1
-SHAPES = ((7, 5), (3, 4, 3), (11,), (2, 3))  # the last one begins with zeros
+SHAPES = ((7, 5), (3, 4, 3), (11,), (), (2, 3))  # the last one begins with zeros
 DECAY = 0.3
 TOLERANCE = dict(rtol=1e-12, atol=1e-12)  # a step rounds some fifty times numbers of about one
 

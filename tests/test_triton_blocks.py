@@ -3,7 +3,7 @@
 import pytest
 import torch
 from block_sets import covering_sets, train
-from triton_checks import compiles, needs_device, quietly, run_interpreted
+from triton_checks import INTERPRETED, compiles, needs_device, quietly, run_interpreted
 
 
 @quietly
@@ -21,7 +21,7 @@ SUMS = [
 
 
 @quietly
-@needs_device
+@pytest.mark.skipif(not INTERPRETED, reason="of CPU tensors; test_interpreted runs this in Triton's interpreter")
 @pytest.mark.parametrize("options", SUMS, ids=lambda options: "-".join(options))
 def test_two_runs_are_equal(options):
     for got, want in zip(train(options, "triton", steps=3), train(options, "triton", steps=3), strict=True):
