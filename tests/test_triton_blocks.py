@@ -1,9 +1,9 @@
-"""Building blocks on the Triton engine: every allowed pair equals eager."""
+"""Building blocks on the Triton engine: every allowed pair equals eager, and two runs each other."""
 
 import pytest
 import torch
 from block_sets import covering_sets, train
-from triton_checks import compiles, needs_device, quietly, run_interpreted
+from triton_checks import INTERPRETED, compiles, needs_device, quietly, run_interpreted
 
 
 @quietly
@@ -12,6 +12,20 @@ from triton_checks import compiles, needs_device, quietly, run_interpreted
 def test_every_allowed_pair_equals_eager(options):
     for got, want in zip(train(options, "triton", steps=3), train(options, "eager", steps=3), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
+
+
+SUMS = [
+    {"agc": 0.1, "centralize": True, "rms_clip": 0.5, "cautious": "rescaled"},
+    {"max_grad_norm": 0.5, "trust_ratio": "row", "decay": "cpr", "cpr_bound": ("dependent", 0.9)},
+]
+
+
+@quietly
+@pytest.mark.skipif(not INTERPRETED, reason="of CPU tensors; test_interpreted runs this in Triton's interpreter")
+@pytest.mark.parametrize("options", SUMS, ids=lambda options: "-".join(options))
+def test_two_runs_are_equal(options):
+    for got, want in zip(train(options, "triton", steps=3), train(options, "triton", steps=3), strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(got, want, strict=True))
 
 
 @compiles
