@@ -90,7 +90,6 @@ ASKS = {
     "atan2": lambda group: group["atan2"] is not None,
     "rms_clip": lambda group: group["rms_clip"] is not None,
     "trust_ratio": lambda group: group["trust_ratio"] is not None,
-    "trust_ratio='tensor'": lambda group: group["trust_ratio"] == "tensor",
     "cautious='rescaled'": lambda group: group["cautious"] == "rescaled",
     "cautious": lambda group: group["cautious"] is not False,
     "cautious with rescaling": lambda group: not isinstance(group["cautious"], bool),
@@ -132,7 +131,7 @@ CONTRADICTIONS = [
     ("lazy", "decay='cpr'", "the length of a parameter counts the rows that stay, too"),
     *(
         ("lazy='all'", other, "it takes sums over rows that are to be left alone")
-        for other in ("normalize", "trust_ratio='tensor'", "rms_clip", "cautious with rescaling")
+        for other in ("normalize", "trust_ratio", "rms_clip", "cautious with rescaling")
     ),
 ]
 

@@ -36,5 +36,8 @@ def unmasked(u, g):
 
 
 def leading(m, g, beta1, rate1):
-    """Where the momentum will be if the gradient stays. Nesterov 1983, as in Dozat 2016, Algorithm 8, constant beta."""
+    """Where the momentum will be if the gradient stays, then corrected as the momentum is: MLCommons' NAdamW.
+
+    Dozat 2016, Algorithm 8, corrects the momentum's share for the next step; :class:`fusedopt.NAdam` does.
+    """
     return beta1 * m + rate1 * g

@@ -60,8 +60,9 @@ class Options(TypedDict, total=False):
     factor for what it would drop, rescales the rest. ``trust_ratio`` makes the direction as long as the ``"tensor"`` or
     ``"row"``, by a factor within ``trust_bounds``. ``decoupled_weight_decay`` shrinks the parameter by ``lr *
     weight_decay`` instead of adding ``weight_decay * p`` to the gradient; ``decay`` names these and other forms, and
-    ``cpr_bound`` how ``"cpr"`` finds its bound. ``lazy`` leaves rows without gradient, as ``"param"``, or with their
-    state, ``"all"``. ``lookahead=(k, alpha)`` keeps slow weights, ``ema`` (the share that is kept) an average.
+    ``cpr_bound`` how ``"cpr"``, of all but vectors, finds its bound. ``lazy`` leaves rows without gradient, as
+    ``"param"``, or with their state, ``"all"``. ``lookahead=(k, alpha)`` keeps slow weights, ``ema`` (the share that is
+    kept) an average.
 
     Storage: ``state_format`` is how new state is kept: ``"param"`` (in the parameter's dtype, as torch), ``"fp32"``,
     ``"bf16"``, ``"8bit"`` (codes and a float32 scale for every 256, :mod:`fusedopt.codecs`), ``"8bit_dynamic"`` (the

@@ -102,15 +102,15 @@ def covering_sets():
     return found
 
 
-def train(options, backend, shapes=SHAPES, steps=5):
+def train(options, backend, shapes=SHAPES, steps=5, device="cpu"):
     """Parameters and states after some steps; half of the rows have no gradient."""
     generator, dtype = torch.Generator().manual_seed(3), torch.float64
-    params = [torch.randn(shape, generator=generator, dtype=dtype) for shape in shapes]
+    params = [torch.randn(shape, generator=generator, dtype=dtype).to(device) for shape in shapes]
     optimizer = build(options, params)
     with fusedopt.use_backend(backend):
         for step in range(steps):
             for p in params:
-                p.grad = torch.randn(p.shape, generator=generator, dtype=dtype)
+                p.grad = torch.randn(p.shape, generator=generator, dtype=dtype).to(device)
                 if p.dim():
                     p.grad[step % 2 :: 2] = 0
             optimizer.step()

@@ -112,6 +112,19 @@ def test_denominator(options, quotient, betas):
     assert_follows(Adam(betas=betas, quotient=quotient), betas=betas, **options)
 
 
+@pytest.mark.parametrize("shape", [(7, 5), (11,)])
+def test_nesterov_mix(shape):
+    """Both shares corrected by 1 - beta1^t."""
+    p, m, v = torch.ones(shape, dtype=torch.float64), 0.0, 0.0
+    expected, optimizer = p.clone(), fusedopt.Adam([p], lr=LR, nesterov_mix=True)
+    for t, (g,) in enumerate(gradients(5, [shape]), 1):
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        expected -= LR * (0.9 * m + 0.1 * g) / (1 - 0.9**t) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+        p.grad = g
+        optimizer.step()
+        torch.testing.assert_close(p, expected, **TOLERANCE)
+
+
 DIRECTION = [
     ({"rms_clip": 0.5}, stages.rms_clip(0.5)),
     ({"cautious": True}, stages.masked),
@@ -262,3 +275,31 @@ def test_blocks_act_in_the_order_of_their_stages():
     optimizer = assert_follows(expected, **gradient, **direction, lookahead=(3, 0.4), ema=0.9)
     for p, state in zip(optimizer.param_groups[0]["params"], expected.states, strict=True):
         torch.testing.assert_close(optimizer.state[p]["ema"], state["ema"], **TOLERANCE)
+
+
+def test_stable_decay_counts_what_it_does_not_decay():
+    """The mean is over all parameters with this decay, also of a group without weight_decay, such as biases."""
+    p, q = torch.ones(7, 5, dtype=torch.float64), torch.ones(11, dtype=torch.float64)
+    groups = [{"params": [p], "weight_decay": DECAY}, {"params": [q], "weight_decay": 0.0}]
+    optimizer = fusedopt.Adam(groups, lr=LR, decay="stable")
+    p.grad, q.grad = torch.full_like(p, 0.5), torch.full_like(q, 20.0)
+    optimizer.step()  # the corrected second moment is the squared gradient, the direction one
+    mean = (35 * 0.25 + 11 * 400) / 46
+    torch.testing.assert_close(p, torch.full_like(p, 1 - LR * DECAY * mean**-0.5 - LR), rtol=1e-7, atol=0)
+    torch.testing.assert_close(q, torch.full_like(q, 1 - LR), rtol=1e-7, atol=0)
+
+
+@pytest.mark.parametrize("decay", ["fully_decoupled", "corrected", "amos"])
+def test_scheduled_decays_know_the_first_of_a_tensor_lr(decay):
+    """Schedulers fill a tensor in place."""
+    made = []
+    for lr in (LR, torch.tensor(LR, dtype=torch.float64)):
+        p = torch.ones(7, 5, dtype=torch.float64)
+        optimizer = fusedopt.Adam([p], lr=lr, decay=decay, weight_decay=DECAY)
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.5)
+        for _ in range(3):
+            p.grad = torch.ones_like(p)
+            optimizer.step()
+            scheduler.step()
+        made.append(p)
+    torch.testing.assert_close(*made, rtol=1e-15, atol=0)

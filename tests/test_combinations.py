@@ -13,7 +13,7 @@ REFUSED = [
     ({"softplus": 50.0, "atan2": (1.0, 1.0)}, "softplus contradicts atan2"),
     ({"atan2": (1.0, 1.0), "eps": 1e-6}, "eps=1e-06 contradicts atan2"),
     ({"decay": "cpr", "weight_decay": 0.1}, "decay='cpr' contradicts weight_decay"),
-    ({"lazy": "all", "trust_ratio": "tensor"}, "lazy='all' contradicts trust_ratio='tensor'"),
+    ({"lazy": "all", "trust_ratio": "tensor"}, "lazy='all' contradicts trust_ratio"),
     ({"trust_bounds": (0.0, 1.0)}, "trust_bounds without trust_ratio"),
     ({"cpr_bound": ("uniform", 1.0)}, "cpr_bound without decay='cpr'"),
     ({"decay": "stabel"}, "Invalid decay: 'stabel'; it must be 'l2'"),

@@ -194,10 +194,6 @@ REFUSED_HERE = [
     ("AdamNorm", {"gamma": 1.0}, ValueError, "Invalid gamma: 1.0; it must be in"),
     ("AdaLo", {"kappa": 0}, ValueError, "Invalid kappa: 0; it must be positive"),
     ("AdaLo", {"mode": "bold"}, ValueError, "Invalid mode: 'bold'; choose from adversarial, compliant"),
-    *(
-        ("ASGD", {option: True}, ValueError, f"ASGD averages parameters before {option}=True")
-        for option in ("cautious", "decoupled_weight_decay")
-    ),
     *((x.__name__, {"warmup": 1}, TypeError, rf"{x.__name__}.* argument 'warmup'") for x in classes().values()),
 ]
 

@@ -3,14 +3,15 @@
 import pytest
 import torch
 from block_sets import covering_sets, train
-from triton_checks import INTERPRETED, compiles, needs_device, quietly, run_interpreted
+from triton_checks import compiles, on_device, quietly, run_interpreted
 
 
 @quietly
-@needs_device
+@on_device
 @pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
-def test_every_allowed_pair_equals_eager(options):
-    for got, want in zip(train(options, "triton", steps=3), train(options, "eager", steps=3), strict=True):
+def test_every_allowed_pair_equals_eager(options, device):
+    runs = (train(options, backend, steps=3, device=device) for backend in ("triton", "eager"))
+    for got, want in zip(*runs, strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
 
 
@@ -21,10 +22,11 @@ SUMS = [
 
 
 @quietly
-@pytest.mark.skipif(not INTERPRETED, reason="of CPU tensors; test_interpreted runs this in Triton's interpreter")
+@on_device
 @pytest.mark.parametrize("options", SUMS, ids=lambda options: "-".join(options))
-def test_two_runs_are_equal(options):
-    for got, want in zip(train(options, "triton", steps=3), train(options, "triton", steps=3), strict=True):
+def test_two_runs_are_equal(options, device):
+    runs = (train(options, "triton", steps=3, device=device) for _ in range(2))
+    for got, want in zip(*runs, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(got, want, strict=True))
 
 
