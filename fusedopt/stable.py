@@ -6,11 +6,12 @@ from .scalars import HEADER
 from .totals import total
 
 NEEDED = ("beta2", "rate2", "root_debias2")  # scalars of rules whose second moment is Adam's
+STATES = {"exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
 
 
 def has_moment(rule):
-    """Whether a rule keeps an average of squared gradients, and divides by it rather than by a maximum."""
-    return rule.states.get("exp_avg_sq") == "positive" and {*NEEDED} <= {*rule.scalars} and len(rule.states) == 2
+    """Whether a rule divides by an average of squared gradients, or by the maximum of such averages."""
+    return rule.states.get("exp_avg_sq") == "positive" and rule.states.keys() <= STATES and {*NEEDED} <= {*rule.scalars}
 
 
 def stability(groups, engines, tables, coefficient):
@@ -18,8 +19,8 @@ def stability(groups, engines, tables, coefficient):
 
     All are those of ``groups`` with this decay, also of such as have no ``weight_decay``.
 
-    Xie et al. 2023, arXiv:2011.11152, Algorithm 3. The mean of beta2 * v + rate2 * g^2 is that of its terms, so sums of
-    what is there before the step are enough; they cost a reading of gradients and second moments.
+    Xie et al. 2023, arXiv:2011.11152, Algorithm 3; with AMSGrad, of their maxima. It costs a reading of gradients and
+    second moments.
     """
     sums, count = [], 0
     for engine, table in zip(engines, tables, strict=True):
@@ -29,10 +30,11 @@ def stability(groups, engines, tables, coefficient):
                 continue
             columns = [len(HEADER) + rule.scalars.index(name) for name in NEEDED]
             beta2, rate2, root_debias2 = table[entry.row, columns]
-            squares = total(entry.grad.double().square())
-            squares = squares if coefficient is None else squares * coefficient.to(squares).square()
-            moments = total(entry.value(1 + [*rule.states].index("exp_avg_sq")))
-            sums.append((beta2 * moments + rate2 * squares) * root_debias2**2)
+            states = {key: entry.value(i) for i, key in enumerate(rule.states, 1) if key in STATES}
+            g = entry.grad.double() if coefficient is None else entry.grad.double() * coefficient.to(entry.grad.device)
+            v = beta2.to(g) * states["exp_avg_sq"].double() + rate2.to(g) * g.square()
+            v = torch.maximum(v, states["max_exp_avg_sq"]) if "max_exp_avg_sq" in states else v
+            sums.append(total(v) * root_debias2.to(g) ** 2)
             count += entry.param.numel()
     mean = torch.stack([x.to(sums[0].device) for x in sums]).sum() / max(count, 1)
     return torch.where(mean > 0, mean.rsqrt(), 0.0)

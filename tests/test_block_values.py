@@ -303,3 +303,14 @@ def test_scheduled_decays_know_the_first_of_a_tensor_lr(decay):
             scheduler.step()
         made.append(p)
     torch.testing.assert_close(*made, rtol=1e-15, atol=0)
+
+
+def test_stable_decay_goes_by_the_maximum_of_amsgrad():
+    p = torch.ones(7, 5, dtype=torch.float64)
+    optimizer = fusedopt.Adam([p], lr=LR, betas=(0.9, 0.5), amsgrad=True, decay="stable", weight_decay=DECAY)
+    expected = 1.0
+    for g, m, v in ((1.0, 0.1 / 0.1, 0.5 / 0.5), (0.1, 0.1 / 0.19, 0.5 / 0.75)):  # v falls to 0.255, its maximum stays
+        p.grad = torch.full_like(p, g)
+        optimizer.step()
+        expected -= LR * DECAY * v**-0.5 * expected + LR * m / (v**0.5 + 1e-8)
+    torch.testing.assert_close(p, torch.full_like(p, expected), **TOLERANCE)
