@@ -3,10 +3,11 @@
 import pytest
 import torch
 from block_sets import covering_sets, train
-from triton_checks import compiles, on_device, quietly, run_interpreted
+from triton_checks import compiles, needs_device, on_device, quietly, run_interpreted
 
 
 @quietly
+@needs_device
 @on_device
 @pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
 def test_every_allowed_pair_equals_eager(options, device):
@@ -22,6 +23,7 @@ SUMS = [
 
 
 @quietly
+@needs_device
 @on_device
 @pytest.mark.parametrize("options", SUMS, ids=lambda options: "-".join(options))
 def test_two_runs_are_equal(options, device):

@@ -5,6 +5,7 @@ Runs the rules that users define, too.
 
 import torch
 
+from ..rule import MAX_STATES
 from . import native
 from .cuda import chunk_map
 from .engine import Engine
@@ -129,7 +130,7 @@ def _words(entry):
     streams, sides = [entry.grad, entry.param, *entry.states], [None, *entry.sides]
     addresses = [[t.data_ptr() if t is not None else 0 for t in tensors] for tensors in (streams, sides)]
     sizes = entry.param.numel(), entry.matrix.rows, entry.matrix.cols
-    padded = [address for part in addresses for address in (*part, *[0] * (8 - len(part)))]
+    padded = [address for part in addresses for address in (*part, *[0] * (MAX_STATES + 2 - len(part)))]
     return [*padded, *sizes, 0, entry.seed << 32 | entry.row]
 
 
