@@ -32,6 +32,7 @@ COMPOSED = [
     ("Cautious_AdamW_bf16", fusedopt.AdamW, {"cautious": True, "state_format": "bf16"}),
     ("decoupled_cautious_adam_fp32", fusedopt.Adam,
      {"decoupled_weight_decay": True, "cautious": True, "state_format": "fp32"}),
+    ("decoupled_ranger", fusedopt.Ranger, {}),
     *[(f"lion_{word}", fusedopt.Lion, options) for word, options in registry.SUFFIXES.items()],
 ]  # fmt: skip
 
