@@ -14,6 +14,16 @@ def is_replaced(optimizer):
     return any(group["accumulate"] != 1 or group["fractional"] is not None for group in optimizer.param_groups)
 
 
+def forecast(optimizer, group, p, twin):
+    """What is kept of the gradients of ``p``, by state key; what is still to come as tensors on ``twin``'s device."""
+    kept = {}
+    if group["accumulate"] > 1 or p in optimizer.spare_sums:
+        kept[ACCUM] = optimizer.spare_sums.get(p, twin.to(arithmetic(p)))
+    if group["fractional"] is not None:
+        kept[HISTORY] = _no_history(twin, group["fractional"][1])
+    return kept
+
+
 @contextlib.contextmanager
 def taken(optimizer):
     """Yields what to multiply gradients by, or None if this call is not to step; ``p.grad`` is replaced meanwhile.
@@ -126,10 +136,14 @@ def _filtered(optimizer):
 def _fractional(history, p, alpha, length):
     """g_t + the sum over j of w_j g_(t-j), and the last ``length`` gradients, the newest first."""
     if history is None:
-        history = torch.zeros((length, *p.shape), dtype=arithmetic(p), device=p.device)
+        history = _no_history(p, length)
     weights = torch.tensor(fractional_weights(alpha, length)).to(history)
     latest = p.grad.to(history)
     return latest + torch.tensordot(weights, history, 1), torch.cat((latest.unsqueeze(0), history[:-1]))
+
+
+def _no_history(p, length):
+    return torch.zeros((length, *p.shape), dtype=arithmetic(p), device=p.device)
 
 
 def fractional_weights(alpha, length):
