@@ -1,6 +1,7 @@
 """Gradients that a step takes in place of the parameters' own: sums over micro-batches, fractional differences."""
 
 import contextlib
+import math
 
 import torch
 
@@ -76,9 +77,10 @@ def _summed(optimizer, weight):
     """Adds a micro-batch to the sums; one over their weights once the window is full, and then ``p.grad`` are they."""
     if _window(optimizer) == 1:
         return 1.0
-    optimizer.micro_batch_weight = 1.0
     group = optimizer.param_groups[0]
     count, total = group.get("accumulated", (0, 0.0))
+    _check_weight(weight, total, count + 1 == _window(optimizer))
+    optimizer.micro_batch_weight = 1.0
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for p in params:
         if p.grad is not None:
@@ -89,6 +91,17 @@ def _summed(optimizer, weight):
     for p in params:
         _set_gradient(p, optimizer.state.get(p, {}).get(ACCUM))
     return 1 / (total + weight)
+
+
+def _check_weight(weight, total, is_last):
+    """Refuses what is no weight of a micro-batch, and a window whose weights sum to zero; ``total`` is the others'."""
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"Invalid micro_batch_weight: {weight}; give a finite number from 0, such as that of tokens")
+    if is_last and total + weight == 0:
+        raise ValueError(
+            "micro_batch_weight was 0 for all micro-batches of a window, so they have no mean; "
+            "set optimizer.micro_batch_weight above 0 for one of them, and call step() again"
+        )
 
 
 def _withdraw(optimizer, grads, counted, weight):

@@ -15,10 +15,9 @@ def memory_usage(optimizer: torch.optim.Optimizer) -> dict[str, int]:
     """Bytes by kind: ``"parameters"``, ``"gradients"``, every state by its name in state dicts, and ``"total"``.
 
     What is not there yet counts as it will be after a step in which every trainable parameter has a gradient, and
-    nothing is allocated to know it: also the sums of ``accumulate`` (``"accum"``), whose memory is kept between windows,
-    and the gradients that ``fractional`` keeps (``"grad_hist"``). Of torch's own classes (:class:`torch.optim.LBFGS`)
-    only what is there counts.
-    Scratch memory during a step is not included.
+    nothing is allocated to know it: also the sums of ``accumulate`` (``"accum"``), whose memory is kept from window to
+    window, and the gradients that ``fractional`` keeps (``"grad_hist"``). Of torch's own classes
+    (:class:`torch.optim.LBFGS`) only what is there counts. Scratch memory during a step is not included.
     """
     usage = Counter(parameters=0, gradients=0)
     owners = {p: index for index, group in enumerate(optimizer.param_groups) for p in group["params"]}

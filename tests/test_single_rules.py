@@ -283,6 +283,12 @@ def test_one_weight_for_all_groups_or_one_for_every_tensor(backend):
     assert directions["per tensor"] == pytest.approx([2 * 0.25 - 1, 0.5 + 0.5 * 0.9])
 
 
+@pytest.mark.parametrize("options", [{"agc": 0.01}, {"ema": 0.9}, {"decay": "stable"}], ids=str)
+def test_one_weight_for_the_model_refuses_structural_blocks(options):
+    with pytest.raises(ValueError, match="one weight is of raw gradients, which blocks change; set per_tensor=True"):
+        fusedopt.AMSGD(parameters(), **options)
+
+
 def test_groups_that_ask_for_different_weights_are_refused(backend):
     params = parameters(((5,), (3,)))
     optimizer = fusedopt.AMSGD([{"params": params[:1], "momentum": 0.5}, {"params": params[1:]}])
