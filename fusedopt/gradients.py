@@ -96,7 +96,7 @@ def _summed(optimizer, weight):
 def _check_weight(weight, total, is_last):
     """Refuses what is no weight of a micro-batch, and a window whose weights sum to zero; ``total`` is the others'."""
     if not 0 <= weight < math.inf:
-        raise ValueError(f"Invalid micro_batch_weight: {weight}; give a finite number from 0, such as that of tokens")
+        raise ValueError(f"Invalid micro_batch_weight: {weight}; give a finite number from 0, such as a token count")
     if is_last and total + weight == 0:
         raise ValueError(
             "micro_batch_weight was 0 for all micro-batches of a window, so they have no mean; "

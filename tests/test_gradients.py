@@ -146,7 +146,7 @@ def test_groups_must_agree_on_the_window():
     ("weights", "message"),
     [
         ((0.0, 0.0), "micro_batch_weight was 0 for all micro-batches of a window"),
-        ((1.0, -1.0), "Invalid micro_batch_weight: -1.0; give a finite number from 0, such as that of tokens"),
+        ((1.0, -1.0), "Invalid micro_batch_weight: -1.0; give a finite number from 0, such as a token count"),
         ((1.0, float("nan")), "Invalid micro_batch_weight: nan"),
         ((1.0, float("inf")), "Invalid micro_batch_weight: inf"),
     ],
