@@ -8,6 +8,8 @@ from .choices import CHOICES, TASKS, Choice
 from .memory import memory_usage
 from .registry import create_optimizer, is_known
 
+MOST = 1e15  # parameters whose bytes torch can count
+
 
 @dataclass(frozen=True)
 class Recommendation:
@@ -29,13 +31,15 @@ def recommend(parameters, memory=None, batch_size=32, task="other") -> Recommend
     gradients and state may take together (None: any number), ``batch_size`` the samples of a step on all devices,
     ``task`` a key of :data:`fusedopt.choices.TASKS`.
 
-    Raises ValueError for an unknown task, sizes below 1, and where nothing fits, with the bytes that would.
+    Raises ValueError for an unknown task, sizes below 1 or NaN, and where nothing fits, with the bytes that would.
     """
     if task not in TASKS:
         raise ValueError(f"Invalid task: {task!r}; choose from {', '.join(TASKS)}")
-    model = parameters if isinstance(parameters, torch.nn.Module) else _sketch(parameters)
-    if batch_size < 1:
+    if not batch_size >= 1:
         raise ValueError(f"Invalid batch_size: {batch_size}; it must be at least 1")
+    if memory is not None and not memory >= 1:
+        raise ValueError(f"Invalid memory: {memory:g} bytes; it must be at least 1, or left out for any")
+    model = parameters if isinstance(parameters, torch.nn.Module) else _sketch(parameters)
     skipped, needs = [], []
     for choice in CHOICES:
         if choice.task != task or not is_known(choice.name):
@@ -54,8 +58,10 @@ def recommend(parameters, memory=None, batch_size=32, task="other") -> Recommend
 
 def _sketch(parameters):
     """A model of about this many float32 parameters, without memory."""
-    if parameters < 1:
-        raise ValueError(f"Invalid parameters: {parameters}; give a model, or the number of its parameters")
+    if not 1 <= parameters <= MOST:
+        raise ValueError(
+            f"Invalid parameters: {parameters}; give a model, or the number of its parameters, from 1 to {MOST:g}"
+        )
     cols = min(int(parameters), 1024)
     return torch.nn.Linear(cols, int(parameters) // cols, bias=False, device="meta")
 
@@ -83,14 +89,14 @@ def _obstacle(choice, count, needed, memory, batch_size):
 def _reasons(choice, needed):
     yield f"{choice.reason} ({choice.source})"
     yield f"parameters, gradients and state take {_size(needed)}"
-    if choice.lr_batch:
-        yield f"lr = {choice.options['lr']:g} belongs to batches of {choice.lr_batch} and grows with them; warm it up"
+    if choice.scaling:
+        yield f"{choice.scaling}: {choice.options['lr']:g} there; warm it up ({choice.scaling.source})"
 
 
 def _code(choice, batch_size):
     options = dict(choice.options)
-    if choice.lr_batch:
-        options["lr"] = float(f"{options['lr'] * batch_size / choice.lr_batch:.2g}")
+    if choice.scaling:
+        options["lr"] = float(f"{options['lr'] * choice.scaling.factor(batch_size):.2g}")
     arguments = "".join(f", {key}={value!r}" for key, value in options.items())
     return f'fusedopt.create_optimizer("{choice.name}", model{arguments})'
 

@@ -8,6 +8,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """How lr follows the batch: by a power of it, from ``batch``, which it belongs to, to ``most``, where it stays."""
+
+    batch: int
+    power: float
+    most: int
+    source: str
+
+    def factor(self, batch_size):
+        return (min(batch_size, self.most) / self.batch) ** self.power
+
+    def __str__(self):
+        how = {1.0: "with them", 0.5: "with their square root"}[self.power]
+        return f"lr is for batches of {self.batch} and grows {how} up to {self.most}"
+
+
+@dataclass(frozen=True)
 class Choice:
     """A row: the first of its task whose limits hold and whose tensors fit the memory is recommended."""
 
@@ -18,7 +35,7 @@ class Choice:
     source: str
     smallest_batch: int = 1
     most_parameters: float = math.inf
-    lr_batch: int | None = None  # the batch that lr belongs to, if it is to grow in proportion
+    scaling: Scaling | None = None
     unforeseen: float = 0.0  # bytes a parameter that memory_usage cannot tell in advance
 
 
@@ -39,19 +56,33 @@ GPT3 = {"lr": 3e-4, "betas": (0.9, 0.95), "weight_decay": 0.1, "max_grad_norm": 
 BERT = {"lr": 2e-5, "weight_decay": 0.01, "max_grad_norm": 1.0}
 T5 = {"lr": 1e-3, "relative_step": False, "scale_parameter": False}
 GOYAL = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-4}
-DEIT = {"lr": 5e-4, "weight_decay": 0.05}
+DEIT = {"lr": 1e-3, "weight_decay": 0.05}
+DEIT_III = {"lr": 3e-3, "weight_decay": 0.05}
+BERT_32K = {"lr": 5e-3, "weight_decay": 0.01}
+RSB = {"lr": 5e-3, "weight_decay": 0.02}
+NVGRAD = {"lr": 0.02, "weight_decay": 1e-4}
 DCGAN = {"lr": 2e-4, "betas": (0.5, 0.999)}
 PPO = {"lr": 3e-4, "eps": 1e-5, "max_grad_norm": 0.5}
 A2C = {"lr": 7e-4, "alpha": 0.99, "eps": 1e-5, "max_grad_norm": 0.5}
 GRAVES = {"lr": 1e-4, "alpha": 0.95, "momentum": 0.9, "centered": True, "eps": 1e-4}
 CLIPPED = {"lr": 1e-3, "max_grad_norm": 1.0}
 
+YOU = "You et al. 2020, arXiv:1904.00962"
+# Beyond the last number a rule was not shown to hold.
+PROPORTIONAL = Scaling(256, 1.0, 8192, "Goyal et al. 2017, arXiv:1706.02677")
+ROOT = Scaling(1024, 0.5, 8192, "Malladi et al. 2022, arXiv:2205.10287")
+LAYERED_ROOT, BERT_ROOT = Scaling(2048, 0.5, 32768, YOU), Scaling(32768, 0.5, 32768, YOU)
+
+LAYERED = "each tensor moves by the same part of its own norm, as large batches want; Adam tuned anew may equal it"
+HALF_LAYERED = "gradients of length one for every tensor, as large batches want; half of LAMB's state"
 EIGHT_BITS = "two moments in 2.03 bytes a parameter instead of 8, decaying without bias"
 RANK_ONE = "two moments in 0.13 bytes a parameter, in 1.1 times the time of torch's fused AdamW"
 HALF = "half of AdamW's state, nothing approximated, in 0.7 of the time of torch's fused AdamW; wants large batches"
 NO_MOMENTUM = "0.01 bytes of state a parameter and the time of torch's fused AdamW; there is no momentum"
 
 CHOICES = (
+    Choice("language", "lamb", BERT_32K, LAYERED, f"{YOU}; against it: Nado et al. 2021, arXiv:2102.06356",
+           smallest_batch=16384, scaling=BERT_ROOT),
     Choice("language", "adamw", GPT3, "what language models are tuned for; try cautious_adamw with the same settings",
            "Brown et al. 2020, arXiv:2005.14165, appendix B"),
     Choice("language", "lion", {**GPT3, "lr": 1e-4, "betas": (0.95, 0.98), "weight_decay": 0.3}, HALF,
@@ -66,20 +97,26 @@ CHOICES = (
     Choice("fine-tuning", "adamw_nnmf", BERT, RANK_ONE, "Park & Lee 2025, arXiv:2412.08894"),
     Choice("fine-tuning", "adafactor", T5, NO_MOMENTUM, "Raffel et al. 2019, arXiv:1910.10683, section 3.1"),
 
+    Choice("convolutions", "lamb", RSB, LAYERED, f"{YOU}; settings: Wightman et al. 2021, arXiv:2110.00476, A2",
+           smallest_batch=16384, scaling=LAYERED_ROOT),
+    Choice("convolutions", "novograd", NVGRAD, HALF_LAYERED, "Ginsburg et al. 2019, arXiv:1905.11286; settings: "
+           "OpenSeq2Seq, resnet-50v2-nvgrad", smallest_batch=16384),
     Choice("convolutions", "sgd", GOYAL, "generalizes better there than adaptive steps do; one state, half of Adam's",
-           "Wilson et al. 2017, arXiv:1705.08292; settings: Goyal et al. 2017, arXiv:1706.02677", lr_batch=256),
+           "Wilson et al. 2017, arXiv:1705.08292; settings: Goyal et al. 2017, arXiv:1706.02677", scaling=PROPORTIONAL),
     Choice("convolutions", "sgd_8bit", GOYAL, "the same momentum in 1.02 bytes a parameter",
-           "Dettmers et al. 2021, arXiv:2110.02861", lr_batch=256),
+           "Dettmers et al. 2021, arXiv:2110.02861", scaling=PROPORTIONAL),
     Choice("convolutions", "sgd_nnmf", GOYAL, "the same momentum in 0.13 bytes a parameter",
-           "Park & Lee 2025, arXiv:2412.08894", lr_batch=256),
+           "Park & Lee 2025, arXiv:2412.08894", scaling=PROPORTIONAL),
 
+    Choice("vision-transformer", "lamb", DEIT_III, LAYERED, "Touvron et al. 2022, arXiv:2204.07118",
+           smallest_batch=2048, scaling=LAYERED_ROOT),
     Choice("vision-transformer", "adamw", DEIT, "attention needs a step for every weight; SGD trails there",
-           "Touvron et al. 2020, arXiv:2012.12877, table 9", lr_batch=512),
+           "Touvron et al. 2020, arXiv:2012.12877, table 9", scaling=ROOT),
     Choice("vision-transformer", "lion", {"lr": 1e-4, "weight_decay": 0.25}, HALF,
            "Chen et al. 2023, arXiv:2302.06675", smallest_batch=64),
     Choice("vision-transformer", "adamw_8bit", DEIT, EIGHT_BITS,
-           "Dettmers et al. 2021, arXiv:2110.02861", lr_batch=512),
-    Choice("vision-transformer", "adamw_nnmf", DEIT, RANK_ONE, "Park & Lee 2025, arXiv:2412.08894", lr_batch=512),
+           "Dettmers et al. 2021, arXiv:2110.02861", scaling=ROOT),
+    Choice("vision-transformer", "adamw_nnmf", DEIT, RANK_ONE, "Park & Lee 2025, arXiv:2412.08894", scaling=ROOT),
 
     Choice("adversarial", "adam", DCGAN, "little momentum: the other network moves too",
            "Radford et al. 2015, arXiv:1511.06434, section 4"),
@@ -101,8 +138,8 @@ CHOICES = (
 
     Choice("sparse", "adagrad", {"lr": 1e-2}, "what is seldom seen keeps a large step, as squares are summed",
            "Duchi et al. 2011, JMLR 12"),
-    Choice("sparse", "sm3", {"lr": 0.1}, "Adagrad in 0.01 bytes a parameter, in 0.6 of the time of torch's fused AdamW",
-           "Anil et al. 2019, arXiv:1901.11150"),
+    Choice("sparse", "sgd", {"lr": 0.025}, "no state at all; takes sparse gradients too, which SM3 does not",
+           "Mikolov et al. 2013, arXiv:1301.3781"),
 
     Choice("full-batch", "lbfgs", {"history_size": 10, "line_search_fn": "strong_wolfe"},
            "curvature from past gradients; converges in tens of steps. Call step(closure), without noise in the loss",
@@ -110,6 +147,8 @@ CHOICES = (
     Choice("full-batch", "adam", {"lr": 1e-3}, "too many parameters for LBFGS's history of gradients",
            "Kingma & Ba 2015, arXiv:1412.6980"),
 
+    Choice("other", "lamb", BERT_32K, LAYERED, f"{YOU}; against it: Nado et al. 2021, arXiv:2102.06356",
+           smallest_batch=16384, scaling=BERT_ROOT),
     Choice("other", "adamw", {"lr": 1e-3}, "works untuned more often than any other; a baseline to compare with",
            "Loshchilov & Hutter 2019, arXiv:1711.05101"),
     Choice("other", "adamw_8bit", {"lr": 1e-3}, EIGHT_BITS, "Dettmers et al. 2021, arXiv:2110.02861"),

@@ -1,6 +1,7 @@
 """A rule of one's own: a plain function over the vocabulary of :mod:`fusedopt.math` becomes an optimizer class."""
 
 import inspect
+from collections.abc import Mapping
 
 from . import registry
 from .optimizer import DEFAULTS, Optimizer
@@ -23,12 +24,15 @@ def register_rule(states=None, *, lr=1e-3, weight_decay=0.0, scalars=None, matri
     The eager and Triton engines run it at once, the C++ engine where a compiler is at hand.
 
     Raises TypeError for what is outside the language of rules, ValueError for a name that fusedopt uses itself or a
-    scalar that nothing gives.
+    scalar that nothing gives. A rule without states may be decorated without parentheses.
     """
+    if inspect.isfunction(states):
+        return register_rule()(states)
+    if not isinstance(states, Mapping | None):
+        raise TypeError(f"states is {states!r}; it must map names to kinds, such as {{'exp_avg': 'signed'}}")
 
     def decorate(update):
-        if update.__name__ in REGISTRY:
-            raise ValueError(f"the name {update.__name__!r} is that of a rule of fusedopt; choose another")
+        _check_name(update.__name__)
         rule = Rule(update, states or {})
         hyperparameters = _defaults(update, rule, scalars)
         cls = _optimizer(rule, {"lr": lr, "weight_decay": weight_decay, **hyperparameters}, scalars, matrix)
@@ -36,6 +40,17 @@ def register_rule(states=None, *, lr=1e-3, weight_decay=0.0, scalars=None, matri
         return cls
 
     return decorate
+
+
+def _check_name(name):
+    """Refuses a name that has a meaning already; one that was registered may be registered again."""
+    taken = {
+        "a rule": name in REGISTRY,
+        "a building block": name.lower() in {**registry.PREFIXES, **registry.SUFFIXES},
+        "an optimizer": name.lower() not in registry.CUSTOM and registry.is_known(name),
+    }
+    for what in (what for what, holds in taken.items() if holds):
+        raise ValueError(f"the name {name!r} is that of {what} of fusedopt; choose another")
 
 
 def _defaults(update, rule, scalars):
@@ -47,7 +62,10 @@ def _defaults(update, rule, scalars):
     computed = scalars({"lr": 1.0, "weight_decay": 0.0, **defaults}, 1.0) if scalars else {}
     for name in rule.scalars:
         if name not in defaults and name not in computed:
-            raise ValueError(f"rule {rule.name}: nothing gives its scalar {name!r}; give it a default, or use scalars")
+            raise ValueError(
+                f"rule {rule.name}: nothing gives its scalar {name!r}; give it a default, or use scalars; "
+                "or name it in states, if it is one"
+            )
     rule.stages  # noqa: B018  raises TypeError for what is outside the language
     return defaults
 

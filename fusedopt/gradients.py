@@ -1,6 +1,7 @@
 """Gradients that a step takes in place of the parameters' own: sums over micro-batches, fractional differences."""
 
 import contextlib
+import math
 
 import torch
 
@@ -12,6 +13,16 @@ ACCUM, HISTORY = "accum", "grad_hist"  # state keys
 
 def is_replaced(optimizer):
     return any(group["accumulate"] != 1 or group["fractional"] is not None for group in optimizer.param_groups)
+
+
+def forecast(optimizer, group, p, twin):
+    """What is kept of the gradients of ``p``, by state key; what is still to come as tensors on ``twin``'s device."""
+    kept = {}
+    if group["accumulate"] > 1 or p in optimizer.spare_sums:
+        kept[ACCUM] = optimizer.spare_sums.get(p, twin.to(arithmetic(p)))
+    if group["fractional"] is not None:
+        kept[HISTORY] = _no_history(twin, group["fractional"][1])
+    return kept
 
 
 @contextlib.contextmanager
@@ -66,9 +77,10 @@ def _summed(optimizer, weight):
     """Adds a micro-batch to the sums; one over their weights once the window is full, and then ``p.grad`` are they."""
     if _window(optimizer) == 1:
         return 1.0
-    optimizer.micro_batch_weight = 1.0
     group = optimizer.param_groups[0]
     count, total = group.get("accumulated", (0, 0.0))
+    _check_weight(weight, total, count + 1 == _window(optimizer))
+    optimizer.micro_batch_weight = 1.0
     params = [p for group in optimizer.param_groups for p in group["params"]]
     for p in params:
         if p.grad is not None:
@@ -79,6 +91,17 @@ def _summed(optimizer, weight):
     for p in params:
         _set_gradient(p, optimizer.state.get(p, {}).get(ACCUM))
     return 1 / (total + weight)
+
+
+def _check_weight(weight, total, is_last):
+    """Refuses what is no weight of a micro-batch, and a window whose weights sum to zero; ``total`` is the others'."""
+    if not 0 <= weight < math.inf:
+        raise ValueError(f"Invalid micro_batch_weight: {weight}; give a finite number from 0, such as a token count")
+    if is_last and total + weight == 0:
+        raise ValueError(
+            "micro_batch_weight was 0 for all micro-batches of a window, so they have no mean; "
+            "set optimizer.micro_batch_weight above 0 for one of them, and call step() again"
+        )
 
 
 def _withdraw(optimizer, grads, counted, weight):
@@ -126,10 +149,14 @@ def _filtered(optimizer):
 def _fractional(history, p, alpha, length):
     """g_t + the sum over j of w_j g_(t-j), and the last ``length`` gradients, the newest first."""
     if history is None:
-        history = torch.zeros((length, *p.shape), dtype=arithmetic(p), device=p.device)
+        history = _no_history(p, length)
     weights = torch.tensor(fractional_weights(alpha, length)).to(history)
     latest = p.grad.to(history)
     return latest + torch.tensordot(weights, history, 1), torch.cat((latest.unsqueeze(0), history[:-1]))
+
+
+def _no_history(p, length):
+    return torch.zeros((length, *p.shape), dtype=arithmetic(p), device=p.device)
 
 
 def fractional_weights(alpha, length):

@@ -1,5 +1,6 @@
 """Parameter groups of a model: which parameters are decayed."""
 
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 import torch
@@ -13,15 +14,19 @@ def param_groups(model: nn.Module, weight_decay: float = 1e-2, no_decay=()) -> l
     """Two groups of ``model``'s trainable parameters, with their names: one decayed, one with ``weight_decay`` 0.
 
     Undecayed are scalars and vectors, biases, the parameters of norms (the convention of timm and transformers), and
-    what ``no_decay`` says: a module class, a pattern of parameter names as in :mod:`fnmatch`, or several of both:
+    what ``no_decay`` says: a module class, a pattern of parameter names as in :mod:`fnmatch`, or an iterable of both:
     ``no_decay=(torch.nn.Embedding, "*.pos_embed")``. A tied parameter is undecayed if any of its owners says so.
-    A group without parameters is left out. Raises ValueError for a pattern that no parameter matches.
+    A group without parameters is left out.
+
+    Raises TypeError for anything else, and ValueError for a pattern that no parameter matches, unless it is from a set:
+    timm's ``model.no_weight_decay()`` names parameters that the model may lack.
     """
-    choices = no_decay if isinstance(no_decay, tuple | list) else (no_decay,)
+    choices = _choices(no_decay)
     classes = (*NORMS, *(choice for choice in choices if isinstance(choice, type)))
     patterns = [choice for choice in choices if isinstance(choice, str)]
     owners = _owners(model)
-    _check_patterns(patterns, [name for found in owners.values() for name, _ in found])
+    if not isinstance(no_decay, set | frozenset):
+        _check_patterns(patterns, [name for found in owners.values() for name, _ in found])
     decayed, undecayed = [], []
     for p, found in owners.items():
         spared = p.dim() < 2 or any(_is_spared(name, module, classes, patterns) for name, module in found)
@@ -31,6 +36,18 @@ def param_groups(model: nn.Module, weight_decay: float = 1e-2, no_decay=()) -> l
         {"params": undecayed, "weight_decay": 0.0},
     ]
     return [group for group in groups if group["params"]]
+
+
+def _choices(no_decay):
+    """Every class and pattern that was given, alone or in an iterable."""
+    several = isinstance(no_decay, Iterable) and not isinstance(no_decay, str | type)
+    choices = list(no_decay) if several else [no_decay]
+    for choice in choices:
+        if not isinstance(choice, str | type):
+            raise TypeError(
+                f"Invalid no_decay: {choice!r}; it must be a module class, a pattern of parameter names, or several"
+            )
+    return choices
 
 
 def _owners(model):

@@ -5,6 +5,7 @@ from collections import Counter
 import torch
 from torch.utils._pytree import tree_leaves
 
+from . import gradients
 from .optimizer import Optimizer
 from .planner import Member
 from .state import needs_step, record_of
@@ -14,8 +15,9 @@ def memory_usage(optimizer: torch.optim.Optimizer) -> dict[str, int]:
     """Bytes by kind: ``"parameters"``, ``"gradients"``, every state by its name in state dicts, and ``"total"``.
 
     What is not there yet counts as it will be after a step in which every trainable parameter has a gradient, and
-    nothing is allocated to know it; of torch's own classes (:class:`torch.optim.LBFGS`) only what is there counts.
-    Scratch memory during a step is not included.
+    nothing is allocated to know it: also the sums of ``accumulate`` (``"accum"``), whose memory is kept from window to
+    window, and the gradients that ``fractional`` keeps (``"grad_hist"``). Of torch's own classes
+    (:class:`torch.optim.LBFGS`) only what is there counts. Scratch memory during a step is not included.
     """
     usage = Counter(parameters=0, gradients=0)
     owners = {p: index for index, group in enumerate(optimizer.param_groups) for p in group["params"]}
@@ -36,7 +38,7 @@ def _record(optimizer, index, p):
     rule, matrix = optimizer.layout(group, p)
     counts_steps = optimizer.counts_steps or needs_step(rule, p, group)
     planned, _ = record_of(optimizer, Member(twin, index, "", 0, counts_steps, rule, matrix))
-    return {**planned, **known}
+    return {**gradients.forecast(optimizer, group, p, twin), **planned, **known}
 
 
 def _bytes(value):

@@ -108,10 +108,10 @@ def _unknown(name):
     words, known = name.lower().split("_"), classes()
     kept = [word for word in words if word in PREFIXES], [word for word in words if word in SUFFIXES]
     rest = "".join(word for word in words if word not in PREFIXES and word not in SUFFIXES)
-    nearest = difflib.get_close_matches(rest, known) or sorted(known)
-    suggestions = ["_".join([*kept[0], match, *kept[1]]) for match in nearest]
+    nearest = [repr("_".join([*kept[0], match, *kept[1]])) for match in difflib.get_close_matches(rest, known)]
+    hint = f"did you mean {', '.join(nearest)}?" if nearest else "fusedopt.list_optimizers() has the names."
     return ValueError(
-        f"unknown optimizer {name!r}; did you mean {', '.join(map(repr, suggestions))}? "
+        f"unknown optimizer {name!r}; {hint} "
         f"Before a class may stand {', '.join(PREFIXES)}, after it {', '.join(SUFFIXES)}"
     )
 

@@ -30,7 +30,13 @@ class Stages:
 
     def __init__(self, rule):
         shapes = dict(zip(rule.state_parameters, rule.shapes.values(), strict=True))
-        inputs, (self.direction, *new) = trace(rule.update, shapes | dict.fromkeys(rule.scalars, "scalar"))
+        inputs, results = trace(rule.update, shapes | dict.fromkeys(rule.scalars, "scalar"))
+        if len(results) != 1 + len(rule.states):
+            raise TypeError(
+                f"rule {rule.name} has {len(rule.states)} state(s), but returns {len(results)} value(s); "
+                "return the direction, followed by every new state"
+            )
+        self.direction, *new = results
         self.inputs = list(inputs.values())
         self.states, self.scalars = self.inputs[2 : 2 + len(rule.states)], self.inputs[2 + len(rule.states) :]
         shapes = [state.shape for state in self.states], [x.shape for x in new]

@@ -9,12 +9,22 @@ import collections
 import inspect
 import itertools
 from collections.abc import Callable, Collection
+from numbers import Real
 from typing import Any
 
 SHAPES = ("scalar", "tensor", "matrix", "row", "col", "element")
 ALONG = {"row_mean": "row", "col_mean": "col", "row_max": "row", "col_max": "col", "mean": "tensor"}
 _BINARY = {"add": ast.Add, "sub": ast.Sub, "mul": ast.Mult, "truediv": ast.Div}
 _COMPARISONS = {"lt": ast.Lt, "le": ast.LtE, "gt": ast.Gt, "ge": ast.GtE}
+LANGUAGE = "it is + - * /, comparisons and fusedopt.math"
+# Operators outside of it, and what to write instead.
+_REMEDIES = {
+    "pow": "** is none of its words; write g * g for a square, and sqrt(x) for a root",
+    "abs": "Python's abs is none of its words; import that of fusedopt.math",
+    "matmul": "@ is none of its words; sums are mean, row_mean and col_mean times a size",
+    **dict.fromkeys(("mod", "floordiv", "divmod"), "a rule cannot round; use / and comparisons"),
+    **dict.fromkeys(("and", "or", "xor", "invert"), "conditions cannot be joined; nest select(condition, a, b)"),
+}
 _numbers = itertools.count()
 
 
@@ -96,6 +106,16 @@ def _comparison(operator):
     return method
 
 
+def _refusal(remedy):
+    def method(self, *others):
+        raise TypeError(remedy)
+
+    return method
+
+
+for _name, _remedy in _REMEDIES.items():
+    setattr(Value, f"__{_name}__", _refusal(_remedy))
+    setattr(Value, f"__r{_name}__", _refusal(_remedy))
 for _name, _operator in _BINARY.items():
     setattr(Value, f"__{_name}__", _binary(_operator, False))
     setattr(Value, f"__r{_name}__", _binary(_operator, True))
@@ -113,9 +133,13 @@ def trace(function, shapes):
     inputs = {name: Value(shapes.get(name, "element"), name=name) for name in names}
     try:
         results = function(*inputs.values())
-    except TypeError as error:
-        raise TypeError(f"{function.__name__} is outside the language of rules: {error}") from error
+    except (TypeError, AttributeError) as error:
+        raise TypeError(f"{function.__name__} is outside the language of rules: {error} ({LANGUAGE})") from error
     results = results if isinstance(results, tuple) else (results,)
+    for value in results:
+        if not isinstance(value, Value | Real):
+            kind = type(value).__name__
+            raise TypeError(f"{function.__name__} returns a {kind}; return direction and new states as a tuple")
     return inputs, [value if isinstance(value, Value) else Value.of(lambda x: x, value) for value in results]
 
 

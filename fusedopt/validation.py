@@ -95,6 +95,11 @@ def check_gradient(optimizer, p, label):
 def check_sparse(optimizer, member):
     """Refuses a sparse gradient where a step depends on, or stores together, more than the rows it has values for."""
     group, p = optimizer.param_groups[member.group], member.param
+    if group["lazy"] is not None and member.rule.sees_matrices:
+        raise RuntimeError(
+            f"{type(optimizer).__name__}: the gradient of {member.label} is sparse, and sparse gradients touch only "
+            f"the rows that they have values for; leave lazy={group['lazy']!r} out"
+        )
     reasons = {
         "it has more than one sparse dimension": p.grad.sparse_dim() != 1,
         f"the rule {member.rule.name!r} adds up over other rows too": member.rule.sees_matrices,

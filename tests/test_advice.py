@@ -1,4 +1,5 @@
 import json
+import math
 import re
 from pathlib import Path
 
@@ -29,7 +30,15 @@ EXPECTED = [
     ({"parameters": 25e6, "task": "convolutions"}, "sgd", 12),
     ({"parameters": 1e6, "task": "full-batch"}, "lbfgs", 108),
     ({"parameters": 2e6, "task": "full-batch"}, "adam", 16),
-    ({"parameters": 1e9, "task": "sparse", "memory": 10 * GB}, "sm3", 8.01),
+    ({"parameters": 1e9, "task": "sparse", "memory": 10 * GB}, "sgd", 8),
+    ({"parameters": 1e9, "task": "language", "batch_size": 16383}, "adamw", 16),
+    ({"parameters": 1e9, "task": "language", "batch_size": 16384}, "lamb", 16),
+    ({"parameters": 1e9, "batch_size": 65536}, "lamb", 16),
+    ({"parameters": 25e6, "task": "vision-transformer", "batch_size": 2047}, "adamw", 16),
+    ({"parameters": 25e6, "task": "vision-transformer", "batch_size": 2048}, "lamb", 16),
+    ({"parameters": 25e6, "task": "convolutions", "batch_size": 8192}, "sgd", 12),
+    ({"parameters": 25e6, "task": "convolutions", "batch_size": 32768}, "lamb", 16),
+    ({"parameters": 25e6, "task": "convolutions", "batch_size": 32768, "memory": 0.39 * GB}, "novograd", 12),
 ]
 
 
@@ -74,9 +83,38 @@ def test_a_model_counts_as_it_is():
     assert recommend(model).choice.name == "adamw"
 
 
-def test_rates_that_belong_to_a_batch_grow_with_it():
-    assert "lr=0.8," in recommend(25e6, batch_size=2048, task="convolutions").code
-    assert "lr=0.0003," in recommend(25e6, batch_size=2048, task="language").code
+RATES = [  # proportional up to 8192, by the square root up to 8192 or 32768, or as they are
+    ("convolutions", 64, 0.025),
+    ("convolutions", 2048, 0.8),
+    ("convolutions", 16000, 3.2),
+    ("convolutions", 32768, 0.02),
+    ("vision-transformer", 256, 0.0005),
+    ("vision-transformer", 1024, 0.001),
+    ("vision-transformer", 2048, 0.003),
+    ("vision-transformer", 65536, 0.012),
+    ("language", 2048, 0.0003),
+    ("language", 16384, 0.0035),
+    ("language", 2**20, 0.005),
+]
+
+
+@pytest.mark.parametrize(("task", "batch_size", "lr"), RATES)
+def test_rates_that_belong_to_a_batch_grow_with_it_up_to_a_bound(task, batch_size, lr):
+    found = recommend(25e6, batch_size=batch_size, task=task)
+    assert f"lr={lr}," in found.code
+    if scaling := found.choice.scaling:
+        assert any(f"up to {scaling.most}" in reason and scaling.source in reason for reason in found.reasons)
+
+
+def test_all_that_is_said_of_sparse_features_takes_sparse_gradients():
+    for choice in (choice for choice in CHOICES if choice.task == "sparse"):
+        embedding = torch.nn.Embedding(5, 3, sparse=True)
+        optimizer = fusedopt.create_optimizer(choice.name, embedding, **choice.options)
+        before = embedding.weight.detach().clone()
+        embedding(torch.tensor([1])).sum().backward()
+        with fusedopt.use_backend("eager"):
+            optimizer.step()
+        assert (embedding.weight != before).any(1).tolist() == [False, True, False, False, False]
 
 
 def test_what_was_passed_over_is_told():
@@ -86,11 +124,18 @@ def test_what_was_passed_over_is_told():
     assert "not lbfgs: it is for 1,000,000 parameters at most" in recommend(2e6, task="full-batch").reasons
 
 
+NAN = math.nan
 REFUSED = [
     ({"parameters": 1e9, "task": "chess"}, "Invalid task: 'chess'; choose from language"),
     ({"parameters": 0}, "Invalid parameters: 0; give a model"),
-    ({"parameters": 1e9, "batch_size": 0}, "Invalid batch_size: 0"),
-    ({"parameters": 1e9, "memory": 8e9, "task": "sparse"}, "memory is 8 GB, but 'sparse' takes 8.004 GB at least"),
+    ({"parameters": NAN}, "Invalid parameters: nan; give a model, or the number of its parameters, from 1 to 1e+15"),
+    ({"parameters": math.inf}, "Invalid parameters: inf; give a model"),
+    ({"parameters": 1e9, "batch_size": 0}, "Invalid batch_size: 0; it must be at least 1"),
+    ({"parameters": 1e9, "batch_size": -3}, "Invalid batch_size: -3; it must be at least 1"),
+    ({"parameters": 1e9, "batch_size": NAN}, "Invalid batch_size: nan; it must be at least 1"),
+    ({"parameters": 1e9, "memory": NAN}, "Invalid memory: nan bytes; it must be at least 1, or left out for any"),
+    ({"parameters": 1e9, "memory": -2e9}, "Invalid memory: -2e+09 bytes; it must be at least 1, or left out for any"),
+    ({"parameters": 1e9, "memory": 7e9, "task": "sparse"}, "memory is 7 GB, but 'sparse' takes 8 GB at least"),
 ]
 
 
@@ -108,10 +153,25 @@ def test_command(capsys):
         main(["recommend", "--parameters", "25e6", "--memory", "0.001"])
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--parameters nan", "Invalid parameters: nan"),
+        ("--parameters inf", "Invalid parameters: inf"),
+        ("--parameters 25e6 --memory nan", "Invalid memory: nan bytes"),
+        ("--parameters 25e6 --memory -2", "Invalid memory: -2e+09 bytes"),
+        ("--parameters 25e6 --batch-size 0", "Invalid batch_size: 0; it must be at least 1"),
+    ],
+)
+def test_the_command_refuses_what_is_no_size(arguments, message):
+    with pytest.raises(SystemExit, match=re.escape(f"fusedopt recommend: {message}")):
+        main(["recommend", *arguments.split()])
+
+
 MEASURED = [
     ("lion", "Lion", "in {:.1f} of the time"),
     ("adamw_nnmf", "AdamW-nnmf", "in {:.1f} times the time"),
-    ("sm3", "SM3", "in {:.1f} of the time"),
+    ("sm3", "SM3", "takes {:.1f} of the time"),
 ]
 
 
@@ -124,9 +184,9 @@ def test_ratios_of_time_are_those_of_the_results(name, optimizer, phrase):
         for row in rows
         if (row["model"], row["optimizer"], row["implementation"]) == ("gpt2", optimizer, "fusedopt cpu")
     }
-    reasons = {choice.reason for choice in CHOICES if choice.name == name}
-    assert reasons
-    assert all(f"{phrase.format(ratio)} of torch's fused AdamW" in reason for reason in reasons)
+    page = (PAGE.parent / "optimizers" / f"{name}.md").read_text().replace("\n", " ") if name == "sm3" else ""
+    claims = [choice.reason for choice in CHOICES if choice.name == name] or [page]
+    assert all(f"{phrase.format(ratio)} of torch's fused AdamW" in claim for claim in claims)
 
 
 def table():
@@ -140,7 +200,7 @@ def _row(choice):
     options = ", ".join(f"{key}={value!r}" for key, value in choice.options.items())
     limits = [f"batches of {choice.smallest_batch} and more"] * (choice.smallest_batch > 1)
     limits += [f"at most {choice.most_parameters:,.0f} parameters"] * (choice.most_parameters < float("inf"))
-    limits += [f"lr is for batches of {choice.lr_batch}"] * bool(choice.lr_batch)
+    limits += [str(choice.scaling)] * bool(choice.scaling)
     why = f"{choice.reason} ({'; '.join(limits)})" if limits else choice.reason
     return f"| `{choice.name}` | {f'`{options}`' if options else 'defaults'} | {why} | {choice.source} |"
 

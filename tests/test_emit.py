@@ -107,7 +107,7 @@ def library(g, p):
 @pytest.mark.parametrize(
     ("function", "complaint"),
     [
-        (power, r"unsupported operand type\(s\) for \*\*"),
+        (power, r"\*\* is none of its words; write g \* g for a square"),
         (call, "__round__"),
         (branch, r"a rule cannot branch on a value; use select\(condition, a, b\)"),
         (largest, r"a rule cannot branch on a value; use select\(condition, a, b\)"),

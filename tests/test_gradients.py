@@ -140,3 +140,45 @@ def test_groups_must_agree_on_the_window():
     a.grad = torch.ones_like(a)
     with pytest.raises(ValueError, match=r"accumulate holds for the whole optimizer, but its groups differ: \[1, 2\]"):
         optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ((0.0, 0.0), "micro_batch_weight was 0 for all micro-batches of a window"),
+        ((1.0, -1.0), "Invalid micro_batch_weight: -1.0; give a finite number from 0, such as a token count"),
+        ((1.0, float("nan")), "Invalid micro_batch_weight: nan"),
+        ((1.0, float("inf")), "Invalid micro_batch_weight: inf"),
+    ],
+)
+def test_weights_without_a_mean_are_refused_before_anything_is_written(weights, message):
+    ours, theirs, (a, b) = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64), batches(2)
+    micro, large = fusedopt.SGD(ours, lr=0.1, accumulate=2), fusedopt.SGD(theirs, lr=0.1)
+    micro.micro_batch_weight = weights[0]
+    step(micro, ours, a)
+    sums, micro.micro_batch_weight = micro.state[ours[0]]["accum"].clone(), weights[1]
+    with pytest.raises(ValueError, match=message):
+        step(micro, ours, b)
+    assert torch.equal(micro.state[ours[0]]["accum"], sums)
+    micro.micro_batch_weight = 1.0
+    step(micro, ours, b)
+    step(large, theirs, [(weights[0] * x + y) / (weights[0] + 1) for x, y in zip(a, b, strict=True)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
+def test_a_micro_batch_that_overflows_is_left_out_of_its_window():
+    """As the scaler does not call step: the window is the next finite ones, whatever the scale was for each."""
+    ours, theirs = parameters(SHAPES), parameters(SHAPES)
+    micro, large = fusedopt.SGD(ours, lr=0.1, accumulate=2), fusedopt.SGD(theirs, lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=4.0)
+    a, b = batches(2, torch.float32)
+    for grads, factor in ((a, 1.0), (b, float("inf")), (b, 1.0)):
+        scale = scaler.scale(torch.ones(())).item()
+        for p, g in zip(ours, grads, strict=True):
+            p.grad = g * factor * scale
+        scaler.step(micro)
+        scaler.update()
+    assert scaler.get_scale() == 2.0
+    step(large, theirs, [(x + y) / 2 for x, y in zip(a, b, strict=True)])
+    torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+    assert "accumulated" not in micro.param_groups[0]

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -29,6 +31,11 @@ NO_DECAY = [
     ("conv.*", ["conv.weight"]),
     ("head.weight", ["embed.weight"]),  # under either of its names
     ((nn.Bilinear, "*embed*"), ["embed.weight", "mix.weight"]),
+    ([nn.Bilinear], ["mix.weight"]),
+    ({"conv.weight", "dist_token"}, ["conv.weight"]),  # a set, as timm's models have, may name what is not there
+    (frozenset({nn.Bilinear, "conv.*"}), ["conv.weight", "mix.weight"]),
+    ({"conv.*": None}.keys(), ["conv.weight"]),
+    ((x for x in (nn.Bilinear, "conv.*")), ["conv.weight", "mix.weight"]),
     (nn.Module, DECAYED),
 ]
 
@@ -54,3 +61,10 @@ def test_groups_keep_names_and_hold_the_models_own_tensors():
 def test_a_pattern_that_matches_nothing_is_refused():
     with pytest.raises(ValueError, match=r"no_decay: '\*\.gain' matches no parameter; names are such as 'scale'"):
         fusedopt.param_groups(Tied(), no_decay="*.gain")
+
+
+@pytest.mark.parametrize(("no_decay", "named"), [(3, "3"), (None, "None"), (["*.bias", 0.5], "0.5")])
+def test_what_is_neither_class_nor_pattern_is_refused(no_decay, named):
+    message = f"Invalid no_decay: {named}; it must be a module class, a pattern of parameter names, or several"
+    with pytest.raises(TypeError, match=re.escape(message)):
+        fusedopt.param_groups(Tied(), no_decay=no_decay)

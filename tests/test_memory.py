@@ -36,6 +36,9 @@ EXPECTED = [  # of one (64, 48) float32 parameter, and one step count of 4 bytes
     ("adafactor", {}, {"row_var": 256, "col_var": 192, "step": 4}),
     ("lion_nnmf", {}, {"exp_avg_row": 256, "exp_avg_col": 192, "exp_avg_sign": 384}),
     ("lbfgs", {}, {}),
+    ("sgd", {"accumulate": 4}, {"accum": 12288}),
+    ("sgd", {"fractional": (0.5, 3)}, {"grad_hist": 3 * 12288}),
+    ("lion", {"accumulate": 2, "fractional": (0.5, 1)}, {"exp_avg": 12288, "accum": 12288, "grad_hist": 12288}),
     pytest.param("lion_8bit", {}, {"exp_avg": 3072, "exp_avg_scale": 4 * 12, "step": 4}, marks=EIGHT_BITS),
     pytest.param("adagrad_8bit", {}, {"sum": 3072, "sum_scale": 4 * 12, "step": 4}, marks=EIGHT_BITS),
 ]
@@ -74,3 +77,17 @@ def test_torchs_own_state_counts_once_it_is_there():
     usage = fusedopt.memory_usage(optimizer)
     assert (usage["parameters"], usage["gradients"], usage["d"], usage["prev_flat_grad"]) == (24, 24, 24, 24)
     assert usage["old_dirs"] == usage["old_stps"] == 24 * len(optimizer.state[p]["old_dirs"]) > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_sums_and_histories_of_gradients_count_before_within_and_after_a_window(dtype):
+    params = parameters(SHAPES, dtype)
+    optimizer = fusedopt.AdamW(params, accumulate=2, fractional=(0.5, 3))
+    seen = []
+    with fusedopt.use_backend("eager"):
+        for steps in (0, 1, 1, 1, 1):
+            train(optimizer, params, steps)
+            seen.append(fusedopt.memory_usage(optimizer))
+    elements = sum(p.numel() for p in params)
+    assert (seen[0]["accum"], seen[0]["grad_hist"]) == (4 * elements, 3 * 4 * elements)
+    assert seen == [seen[0]] * 5

@@ -32,6 +32,7 @@ COMPOSED = [
     ("Cautious_AdamW_bf16", fusedopt.AdamW, {"cautious": True, "state_format": "bf16"}),
     ("decoupled_cautious_adam_fp32", fusedopt.Adam,
      {"decoupled_weight_decay": True, "cautious": True, "state_format": "fp32"}),
+    ("decoupled_ranger", fusedopt.Ranger, {}),
     *[(f"lion_{word}", fusedopt.Lion, options) for word, options in registry.SUFFIXES.items()],
 ]  # fmt: skip
 
@@ -69,11 +70,15 @@ def test_a_group_cannot_add_a_second_decay_to_one_that_is_learnt():
         fusedopt.create_optimizer("amos", fusedopt.param_groups(torch.nn.Linear(2, 3), weight_decay=0.1))
 
 
+FAR = "fusedopt.list_optimizers() has the names. Before a class may stand cautious, decoupled, lookahead, centralized"
 REFUSED = [
     ("adamww", {}, "unknown optimizer 'adamww'; did you mean 'adamw'"),
     ("adam_atan2", {}, "did you mean 'adamatan2'"),
     ("cautious_adamww_nnmf", {}, "did you mean 'cautious_adamw_nnmf'"),
     ("adamw_cautious", {}, "did you mean 'cautious_adamw'"),
+    ("zzzz", {}, f"unknown optimizer 'zzzz'; {FAR}"),
+    ("cautious_zzzz_nnmf", {}, f"unknown optimizer 'cautious_zzzz_nnmf'; {FAR}"),
+    ("adamww", {}, "did you mean 'adamw', 'adam', 'amadamw'? Before a class may stand cautious"),
     ("zzzz", {}, "Before a class may stand cautious, decoupled, lookahead, centralized, lazy, after it fp32, bf16"),
     ("", {}, "unknown optimizer ''"),
     ("adamw_nnmf_bf16", {}, "'adamw_nnmf_bf16' sets state_format twice, to 'nnmf' and to 'bf16'"),

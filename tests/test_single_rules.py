@@ -150,6 +150,17 @@ def test_diffgrad_halves_the_step_of_an_unchanged_gradient(backend):
     torch.testing.assert_close(2 * moved[1], moved[0], rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("decoupled", [True, False])
+def test_ranger_is_radam_with_its_blocks_however_it_decays(decoupled):
+    params, plain = parameters(dtype=torch.float64), parameters(dtype=torch.float64)
+    options = dict(weight_decay=0.3, decoupled_weight_decay=decoupled)
+    with fusedopt.use_backend("eager"):
+        train(fusedopt.Ranger(params, **options), params, 7)
+        blocks = dict(betas=(0.95, 0.999), eps=1e-5, lookahead=(6, 0.5), centralize=True)
+        train(fusedopt.RAdam(plain, **blocks, **options), plain, 7)
+    assert_same_bits(params, plain)
+
+
 # --- rules that measure whole tensors ---
 
 
@@ -270,6 +281,12 @@ def test_one_weight_for_all_groups_or_one_for_every_tensor(backend):
     beta = (9 + 20 * 0.5**2) / (9 * 2**2 + 20 * 0.5**2)
     assert directions["one group"] == directions["two groups"] == pytest.approx([2 * beta - 1, 0.5 + 0.5 * beta])
     assert directions["per tensor"] == pytest.approx([2 * 0.25 - 1, 0.5 + 0.5 * 0.9])
+
+
+@pytest.mark.parametrize("options", [{"agc": 0.01}, {"ema": 0.9}, {"decay": "stable"}], ids=str)
+def test_one_weight_for_the_model_refuses_structural_blocks(options):
+    with pytest.raises(ValueError, match="one weight is of raw gradients, which blocks change; set per_tensor=True"):
+        fusedopt.AMSGD(parameters(), **options)
 
 
 def test_groups_that_ask_for_different_weights_are_refused(backend):

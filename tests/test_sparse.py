@@ -76,6 +76,8 @@ def test_gradients_may_change_between_sparse_and_dense(backend):  # noqa: F811
         (fusedopt.Adam, {"ema": 0.9}, "an average or slow copy of all rows is kept"),
         (fusedopt.Adam, {"state_format": "8bit"}, "state_format='8bit' stores rows together"),
         (fusedopt.Adafactor, {}, "adds up over other rows too"),
+        (fusedopt.Adam, {"lazy": "all"}, "touch only the rows that they have values for; leave lazy='all' out"),
+        (fusedopt.SGD, {"lazy": "param"}, "touch only the rows that they have values for; leave lazy='param' out"),
         (fusedopt.Adam, {"accumulate": 2}, "accumulate and fractional need dense gradients"),
     ],
     ids=str,

@@ -240,7 +240,7 @@ def forgetful(g, p, r):
     [
         (rows_of_rows, r"rows_of_rows is outside .*row_mean\(\) of a value of shape 'row'; it takes elements or col"),
         (late, "rule late: a state needs another sweep after the one that writes"),
-        (forgetful, r"rule forgetful has states of shapes \['row'\] and returns new ones of \[\]"),
+        (forgetful, r"rule forgetful has 1 state\(s\), but returns 1 value\(s\)"),
     ],
 )
 def test_rules_that_no_engine_can_run(function, message):

@@ -18,7 +18,7 @@ ADAGRAD = Rule(adagrad, states={"sum": "positive"})
 
 
 class Adagrad(Optimizer):
-    """Adagrad; a drop-in for :class:`torch.optim.Adagrad`, but for sparse gradients.
+    """Adagrad; a drop-in for :class:`torch.optim.Adagrad`, sparse gradients included.
 
     ``eps`` is added outside the root. ``lr_decay`` divides the learning rate by ``1 + lr_decay * (t - 1)``. State is
     made at a parameter's first step, not at construction as torch's is.

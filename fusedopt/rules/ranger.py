@@ -11,7 +11,8 @@ class Ranger(RAdam):
 
     ``centralize`` takes the mean out of every output unit's gradient, for two dimensions and more. With
     ``lookahead=(k, alpha)`` slow weights go ``alpha`` of the way to the others every ``k`` steps, and these go on from
-    there. Weight decay is decoupled. State: ``exp_avg``, ``exp_avg_sq``, and ``slow_buffer``, at first the parameter.
+    there. Weight decay is decoupled, unless ``decoupled_weight_decay=False``. State: ``exp_avg``, ``exp_avg_sq``, and
+    ``slow_buffer``, at first the parameter.
     """
 
     def __init__(
@@ -24,7 +25,8 @@ class Ranger(RAdam):
         *,
         lookahead=(6, 0.5),
         centralize=True,
-        **options: Unpack[Options],  # pyright: ignore[reportGeneralTypeIssues]  two of them have defaults of their own
+        decoupled_weight_decay=True,
+        **options: Unpack[Options],  # pyright: ignore[reportGeneralTypeIssues]  three of them have defaults of their own
     ):
         blocks: dict = {**options, "lookahead": lookahead, "centralize": centralize}
-        super().__init__(params, lr, betas, eps, weight_decay, True, **blocks)
+        super().__init__(params, lr, betas, eps, weight_decay, decoupled_weight_decay, **blocks)
