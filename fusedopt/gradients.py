@@ -5,6 +5,7 @@ import math
 
 import torch
 
+from .combinations import check_shared
 from .state import arithmetic
 from .validation import check_gradient, labelled
 
@@ -67,10 +68,8 @@ def _set_gradient(p, grad):
 
 def _window(optimizer):
     """How many micro-batches make a step."""
-    counts = {group["accumulate"] for group in optimizer.param_groups}
-    if len(counts) > 1:
-        raise ValueError(f"accumulate holds for the whole optimizer, but its groups differ: {sorted(counts)}")
-    return counts.pop()
+    check_shared(optimizer.param_groups)
+    return optimizer.param_groups[0]["accumulate"]
 
 
 def _summed(optimizer, weight):

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from . import settings
+from .combinations import check_shared
 
 # The engine's own scalars; a rule's follow in the order of its signature. csrc/rules/layout.h is written from this.
 HEADER = ("lr", "decay", "l2", "gradient_sign", "cautious", "step")
@@ -117,10 +118,8 @@ def gradient_coefficient(groups, engines, scale):
 
     The formula of :func:`torch.nn.utils.clip_grad_norm_`, over all gradients of the optimizer.
     """
-    limits = {group["max_grad_norm"] for group in groups}
-    if len(limits) > 1:
-        raise ValueError(f"max_grad_norm bounds the whole optimizer, but its groups differ: {sorted(map(str, limits))}")
-    (limit,) = limits
+    check_shared(groups)
+    limit = groups[0]["max_grad_norm"]
     if not engines or (limit is None and scale == 1):
         return None
     if limit is None:

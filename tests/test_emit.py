@@ -128,11 +128,11 @@ def test_first_parameters_are_g_and_p():
 
 
 def test_more_states_than_engines_carry():
-    def greedy(g, p, a, b, c, d, e, f, h):
-        return g, a, b, c, d, e, f, h
+    def greedy(g, p, a, b, c, d, e, f, h, i, j):
+        return g, a, b, c, d, e, f, h, i, j
 
-    with pytest.raises(ValueError, match="7 states; engines carry at most 6"):
-        Rule(greedy, dict.fromkeys("abcdefh", "signed"))
+    with pytest.raises(ValueError, match="9 states; engines carry at most 8"):
+        Rule(greedy, dict.fromkeys("abcdefhij", "signed"))
 
 
 def test_unknown_kind_of_state():

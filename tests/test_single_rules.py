@@ -291,7 +291,8 @@ def test_one_weight_for_the_model_refuses_structural_blocks(options):
 
 def test_groups_that_ask_for_different_weights_are_refused(backend):
     params = parameters(((5,), (3,)))
-    optimizer = fusedopt.AMSGD([{"params": params[:1], "momentum": 0.5}, {"params": params[1:]}])
+    optimizer = fusedopt.AMSGD([{"params": params[:1]}, {"params": params[1:]}])
+    optimizer.param_groups[0]["momentum"] = 0.5
     set_gradients(params, 0)
     with pytest.raises(ValueError, match=r"groups have \(momentum, memory\) \[\(0.5, 0.1\), \(0.9, 0.1\)\]"):
         optimizer.step()
