@@ -139,12 +139,13 @@ def _swept(kind, options, params):
     total = sum(p.grad.nbytes for p in params) if clips else 0
     for p in params:
         stages = optimizer.layout(optimizer.param_groups[0], p)[0].stages
-        for kernel in stages.kernels:
-            if kernel.domain == "element":
-                reads_gradient, reads_parameter = (
-                    kernel.commits or x in stages.loads(kernel) for x in stages.inputs[:2]
-                )
-                total += reads_gradient * p.grad.nbytes + (reads_parameter + kernel.commits) * p.nbytes
+        for sweep in stages.sweeps:
+            kernels = [kernel for kernel in sweep if kernel.domain == "element"]
+            commits = any(kernel.commits for kernel in kernels)
+            reads_gradient, reads_parameter = (
+                commits or any(x in stages.loads(kernel) for kernel in kernels) for x in stages.inputs[:2]
+            )
+            total += reads_gradient * p.grad.nbytes + (reads_parameter + commits) * p.nbytes
     return total
 
 

@@ -81,6 +81,18 @@ class Stages:
         return [value for value in values if value.inputs and (value.reduction or value in factors)]
 
     @property
+    def sweeps(self):
+        """The kernels; those stand together that one reading of memory is enough for, as they stay in their rows."""
+        sweeps = []
+        for kernel in self.kernels:
+            follows = sweeps and sweeps[-1][0].domain == "element" and all(map(_stays_in_row, sweeps[-1]))
+            if follows and (kernel.domain == "element" or _stays_in_row(kernel)):
+                sweeps[-1].append(kernel)
+            else:
+                sweeps.append([kernel])
+        return sweeps
+
+    @property
     def temporaries(self):
         """The kept values in the order of kernels: each needs scratch memory of its shape."""
         return [value for kernel in self.kernels for value in (*kernel.outputs, *kernel.sums)]
@@ -105,6 +117,13 @@ class Stages:
         written, loads = self.written(kernel), [x for x in self.loads(kernel) if x not in self.inputs[:2]]
         streams = written + [x for x in loads if x.shape in lanes and x not in written]
         return streams, [x for x in loads if x not in streams]
+
+
+def _stays_in_row(kernel):
+    """Whether a row needs no other to go on after this kernel; csrc/cpu/matrix.h asks the same."""
+    if kernel.domain == "row":
+        return not kernel.sums
+    return kernel.domain == "element" and all(value.shape == "row" for value in kernel.sums)
 
 
 def _copied(value):

@@ -70,10 +70,10 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "Adafactor-hf": (6, FACTORS),
     "SMMF": (3, 2 * FACTORS + SIGNS),
     "SM3": (3, FACTORS),
-    "Amos": (4, 2 * 4 * 32),  # gradients for their size and for the update; two values a row
+    "Amos": (3, 2 * 4 * 32),  # two values a row
     "AdamW-nnmf": (3, 2 * FACTORS + SIGNS),
     "CAME": (8, 2 * FACTORS),  # gradients in four sweeps; a momentum
-    "AdaMini": (6, 4 * 32),
+    "AdaMini": (5, 4 * 32),
     "AdamW8bit": (3, 2 * CODES),
     "AdamW8bit-split24": (3, 2 * CODES, 1024),
     "AdamW8bit-split32": (3, 2 * CODES, 2048),
@@ -97,10 +97,10 @@ FLOORS = {  # elements read and written per parameter; bytes of statistics of a 
     "AdamNorm": (8, 4),
     "AdaLo": (5, 0),
     "AMAdamW": (9, 4),
-    "Ranger": (8, COPY / 6),  # slow weights in every sixth step
+    "Ranger": (7, COPY / 6),  # slow weights in every sixth step
     "AdamW-cautious-clipped-averaged": (8, COPY),
     "AdamW-ema": (7, COPY),
-    "AdamW-agc": (9, 0),
+    "AdamW-agc": (7, 0),
     "AdamW-trust_ratio": (9, 0),
 }
 

@@ -3,29 +3,27 @@
 // Sums follow the shape alone, never the threads or the vector width: kLanes running sums along a row, the rows of a
 // band in order, then the bands in order; in double from the row on.
 #pragma once
-#include "narrow.h"
+#include <tuple>
+#include <type_traits>
+
+#include "axes.h"
 
 namespace fusedopt::FUSEDOPT_ISA {
 
-constexpr int64_t kColumns = 1024;  // finished together
+// Whether a row needs no other to go on after this kernel.
+template <class Rule, class Kernel>
+constexpr bool stays_in_row() {
+  const int sums = Kernel::sums::count;
+  return Kernel::domain == Shape::row
+             ? sums == 0
+             : Kernel::domain == Shape::element && count_sums<Rule, Kernel>(Shape::row) == sums;
+}
 
-// Units of work taken together, so that a piece is long enough to hide its scheduling.
-struct Pieces {
-  int64_t units, grain;
-
-  Pieces(int64_t units, int64_t elements_of_unit, int64_t elements)
-      : units(units), grain(std::max<int64_t>(1, elements / std::max<int64_t>(1, elements_of_unit))) {}
-  int64_t count() const { return (units + grain - 1) / grain; }
-  int64_t first(int64_t piece) const { return piece * grain; }
-  int64_t last(int64_t piece) const { return std::min(units, (piece + 1) * grain); }
-};
-
-// Sweeps bands of rows.
-template <class Rule, class Kernel, class T>
+// Sweeps bands of rows. Kernels that stay in their rows run one after another on a few rows, which are in cache then.
+template <class Rule, class T, class... Kernel>
 struct SweepPhase {
-  using Total = Sums<Rule, Kernel, T>;
-  static constexpr int column_sums = count_sums<Rule, Kernel>(Shape::col);
-  static constexpr int tensor_sums = count_sums<Rule, Kernel>(Shape::tensor);
+  // Elements: with less, reading starts anew too often; with more, the second-level cache does not hold them.
+  static constexpr int64_t kTogether = 32768;
 
   static Pieces split(const Bands& bands) {
     return {bands.all(), std::min(bands.height, bands.rows) * bands.cols, 1 << 16};
@@ -35,151 +33,34 @@ struct SweepPhase {
     const Values<Rule, T> values(work);
     const Pieces pieces = split(values.bands);
     const int64_t first = pieces.first(piece), last = pieces.last(piece);
-    std::fill(cols_of(values, first), cols_of(values, last), T(0));
-    std::fill(values.band_sums + first * tensor_sums, values.band_sums + last * tensor_sums, 0.0);
-    const bool narrow = values.bands.cols < kNarrow;
-    const Seen seen = (narrow ? run_narrow : run_wide)(work, values, values.bands.row(first), values.bands.row(last));
-    if (Kernel::commits && work.seen) work.seen[piece] = seen;
+    (Swept<Rule, Kernel, T>::clear(values, first, last), ...);
+    const int64_t begin = values.bands.row(first), end = values.bands.row(last);
+    const Seen seen = values.bands.cols < kNarrow ? run_rows<NarrowRows>({work, values}, begin, end)
+                                                  : run_rows<WideRows>({work, values}, begin, end);
+    if ((Kernel::commits || ...) && work.seen) work.seen[piece] = seen;
   }
 
  private:
-  static T* cols_of(const Values<Rule, T>& values, int64_t band) {
-    return values.band_cols + band * column_sums * values.bands.cols;
-  }
-  static Seen run_wide(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
-    Sweep<Rule, Kernel, T> sweep(work, values);
-    for (int64_t row = begin; row < end; ++row) {
-      const Total total = sweep.run(row / values.bands.rows, row, cols_of(values, values.bands.band(row)));
-      for (int sum = 0; sum < Total::count; ++sum)
-        if (Total::along(sum)) store(values, row, values.bands.band(row), sum, total.total(sum));
-    }
-    return sweep.seen();
-  }
-  static Seen run_narrow(const MatrixWork& work, const Values<Rule, T>& values, int64_t begin, int64_t end) {
-    NarrowSweep<Rule, Kernel, T> sweep(work, values);
-    sweep.run(begin, end, [&](int64_t row, int64_t band, int sum, const T* terms) {
-      const int64_t width = values.bands.cols;
-      if (!Total::along(sum))
-        return add_to(cols_of(values, band) + Total::nth(sum) * width, terms, width, Total::op(sum));
-      T total = 0;
-      for (int64_t i = 0; i < width; ++i) total = combined(Total::op(sum), total, terms[i]);
-      store(values, row, band, sum, total);
-    });
-    return sweep.seen();
-  }
-  // A row's total is its value, or a part of its band's.
-  static void store(const Values<Rule, T>& values, int64_t row, int64_t band, int sum, double total) {
-    if (Total::shape(sum) == Shape::row) {
-      values.at[Total::id(sum)][row] = static_cast<T>(finished(Total::op(sum), total, values.bands.cols));
-    } else {
-      double& of_band = values.band_sums[band * tensor_sums + Total::nth(sum)];
-      of_band = combined(Total::op(sum), of_band, total);
-    }
-  }
-};
+  template <template <class, class, class> class Elements, class K>
+  using Part = std::conditional_t<K::domain == Shape::row, RowValues<Rule, K, T>, Elements<Rule, K, T>>;
 
-// Adds up what the bands of a sweep left: by columns, and over the tensor.
-template <class Rule, class Kernel, class T>
-struct FinishPhase {
-  using Total = Sums<Rule, Kernel, T>;
-  using Swept = SweepPhase<Rule, Kernel, T>;
-  static constexpr bool needed = Swept::column_sums + Swept::tensor_sums > 0;
-
-  static int64_t blocks(const Bands& bands) { return (bands.cols + kColumns - 1) / kColumns; }
-  static Pieces split(const Bands& bands) {
-    const int64_t units = Swept::column_sums ? bands.batch * blocks(bands) : 0;
-    return {units, std::min(bands.cols, kColumns), 4 * kColumns};
+  template <template <class, class, class> class Elements>
+  static Seen run_rows(const Tensor<Rule, T>& tensor, int64_t begin, int64_t end) {
+    std::tuple<Part<Elements, Kernel>...> parts(of<Kernel>(tensor)...);
+    const int64_t cols = tensor.values.bands.cols;
+    const int64_t most = sizeof...(Kernel) == 1 ? end - begin : std::max<int64_t>(1, kTogether / cols);
+    Seen seen;
+    std::apply(
+        [&](auto&... part) {
+          for (int64_t row = begin; row < end; row += most) (part.run(row, std::min(row + most, end)), ...);
+          (seen.add(part.seen()), ...);
+        },
+        parts);
+    return seen;
   }
-  static int64_t pieces(const Row& row) { return std::max<int64_t>(1, split(Bands(row)).count()); }
-  static void run(const MatrixWork& work, int64_t piece) {
-    const Values<Rule, T> values(work);
-    const Pieces pieces = split(values.bands);
-    for (int64_t unit = pieces.first(piece); unit < pieces.last(piece); ++unit)
-      for (int sum = 0; sum < Total::count; ++sum)
-        if (!Total::along(sum)) columns(values, unit, sum);
-    for (int sum = 0; piece == 0 && sum < Total::count; ++sum)
-      if (Total::shape(sum) == Shape::tensor) tensor(values, work.row.numel, sum);
-  }
-
- private:
-  static void columns(const Values<Rule, T>& values, int64_t unit, int sum) {
-    const Bands& bands = values.bands;
-    const int64_t matrix = unit / blocks(bands), begin = unit % blocks(bands) * kColumns;
-    const int64_t width = std::min(kColumns, bands.cols - begin);
-    double total[kColumns];
-    std::fill_n(total, width, 0.0);
-    for (int64_t band = matrix * bands.count; band < (matrix + 1) * bands.count; ++band) {
-      const T* from = values.band_cols + (band * Swept::column_sums + Total::nth(sum)) * bands.cols + begin;
-      for (int64_t i = 0; i < width; ++i) total[i] = combined(Total::op(sum), total[i], static_cast<double>(from[i]));
-    }
-    T* to = values.at[Total::id(sum)] + matrix * bands.cols + begin;
-    for (int64_t i = 0; i < width; ++i) to[i] = static_cast<T>(finished(Total::op(sum), total[i], bands.rows));
-  }
-  static void tensor(const Values<Rule, T>& values, int64_t numel, int sum) {
-    double total = 0.0;
-    for (int64_t band = 0; band < values.bands.all(); ++band)
-      total = combined(Total::op(sum), total, values.band_sums[band * Swept::tensor_sums + Total::nth(sum)]);
-    *values.at[Total::id(sum)] = static_cast<T>(finished(Total::op(sum), total, numel));
-  }
-};
-
-// Runs a kernel over values smaller than elements: those of one matrix after another, or one for each matrix.
-template <class Rule, class Kernel, class T>
-struct AxisPhase {
-  using F = Vec<T>;
-  using Total = Sums<Rule, Kernel, T>;
-  static constexpr bool by_matrix = Kernel::domain == Shape::row || Kernel::domain == Shape::col;
-
-  static int64_t length(const Bands& bands) { return bands.values(Kernel::domain) / (by_matrix ? bands.batch : 1); }
-  static Pieces split(const Bands& bands) {
-    const bool whole = count_sums<Rule, Kernel>(Shape::tensor) > 0;
-    return {by_matrix ? bands.batch : 1, length(bands), whole ? bands.values(Kernel::domain) : 1 << 14};
-  }
-  static int64_t pieces(const Row& row) { return split(Bands(row)).count(); }
-  static void run(const MatrixWork& work, int64_t piece) {
-    const Values<Rule, T> values(work);
-    const Pieces pieces = split(values.bands);
-    double totals[Total::count + 1];
-    for (int sum = 0; sum < Total::count; ++sum) totals[sum] = 0.0;
-    for (int64_t matrix = pieces.first(piece); matrix < pieces.last(piece); ++matrix) {
-      const Total total = run_matrix(values, matrix);
-      for (int sum = 0; sum < Total::count; ++sum) {
-        if (Total::shape(sum) == Shape::matrix)
-          values.at[Total::id(sum)][matrix] =
-              static_cast<T>(finished(Total::op(sum), total.total(sum), length(values.bands)));
-        totals[sum] = combined(Total::op(sum), totals[sum], total.total(sum));
-      }
-    }
-    for (int sum = 0; sum < Total::count; ++sum)
-      if (Total::shape(sum) == Shape::tensor)
-        *values.at[Total::id(sum)] =
-            static_cast<T>(finished(Total::op(sum), totals[sum], values.bands.values(Kernel::domain)));
-  }
-
- private:
-  static Total run_matrix(const Values<Rule, T>& values, int64_t matrix) {
-    constexpr int streams = Kernel::streams::count, outputs = Kernel::outputs::count;
-    const int64_t count = length(values.bands);
-    F k[Kernel::uniforms::count + 1];
-    for (int i = 0; i < Kernel::uniforms::count; ++i) k[i] = F(values.uniform(Kernel::uniforms::at[i], matrix, 0));
-    Total total;
-    T in[streams + 1][kLanes] = {}, out[outputs + 1][kLanes], terms[Total::count + 1][kLanes];
-    for (int64_t i = 0; i < count; i += kLanes) {
-      const int valid = static_cast<int>(std::min<int64_t>(kLanes, count - i));
-      for (int s = 0; s < streams; ++s)
-        std::copy_n(values.at[Kernel::streams::at[s]] + matrix * count + i, valid, in[s]);
-      for (int part = 0; part < kLanes; part += F::lanes) {
-        F s[streams + 1], made[outputs + 1], term[Total::count + 1];
-        for (int n = 0; n < streams; ++n) s[n] = F::load(in[n] + part);
-        Kernel::template update<F>(s, k, made, term);
-        for (int n = 0; n < outputs; ++n) made[n].store(out[n] + part);
-        for (int n = 0; n < Total::count; ++n) term[n].store(terms[n] + part);
-      }
-      for (int n = 0; n < outputs; ++n)
-        std::copy_n(out[n], valid, values.at[Kernel::outputs::at[n]] + matrix * count + i);
-      for (int n = 0; n < Total::count; ++n) total.add_some(n, terms[n], valid);
-    }
-    return total;
+  template <class>
+  static const Tensor<Rule, T>& of(const Tensor<Rule, T>& tensor) {
+    return tensor;
   }
 };
 
@@ -211,20 +92,41 @@ class Phases {
     phase[count++] = {P::pieces, P::run, backward_};
   }
   template <class... Kernel>
-  constexpr void list(Kernels<Kernel...>) {
+  constexpr void list(Kernels<Kernel...> kernels) {
     static_assert(2 * sizeof...(Kernel) < most);
-    (add_kernel<Kernel>(), ...);
+    add_all(kernels);
     add<SavePhase<Rule, T>>();
   }
-  template <class Kernel>
-  constexpr void add_kernel() {
-    if constexpr (Kernel::domain == Shape::element) {
-      add<SweepPhase<Rule, Kernel, T>>();
-      backward_ = !backward_;
-      if constexpr (FinishPhase<Rule, Kernel, T>::needed) add<FinishPhase<Rule, Kernel, T>>();
+  constexpr void add_all(Kernels<>) {}
+  template <class First, class... Rest>
+  constexpr void add_all(Kernels<First, Rest...>) {
+    if constexpr (First::domain == Shape::element) {
+      add_sweep<First>(Kernels<First>(), Kernels<Rest...>());
     } else {
-      add<AxisPhase<Rule, Kernel, T>>();
+      add<AxisPhase<Rule, First, T>>();
+      add_all(Kernels<Rest...>());
     }
+  }
+  // A sweep of the kernels that are taken, of which `Last` is the last, and of those that follow it in its rows.
+  template <class Last, class... Taken>
+  constexpr void add_sweep(Kernels<Taken...>, Kernels<>) {
+    add_taken<Last, Taken...>();
+  }
+  template <class Last, class... Taken, class Next, class... Rest>
+  constexpr void add_sweep(Kernels<Taken...>, Kernels<Next, Rest...> rest) {
+    if constexpr (stays_in_row<Rule, Last>() && (Next::domain == Shape::element || stays_in_row<Rule, Next>())) {
+      add_sweep<Next>(Kernels<Taken..., Next>(), Kernels<Rest...>());
+    } else {
+      add_taken<Last, Taken...>();
+      add_all(rest);
+    }
+  }
+  template <class Last, class... Taken>
+  constexpr void add_taken() {
+    add<SweepPhase<Rule, T, Taken...>>();
+    backward_ = !backward_;
+    if constexpr (Last::domain == Shape::element)
+      if constexpr (FinishPhase<Rule, Last, T>::needed) add<FinishPhase<Rule, Last, T>>();
   }
 };
 
