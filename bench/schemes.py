@@ -24,7 +24,7 @@ class Scheme:
 def coded(codec):
     def stored(x, key=0):
         main = torch.empty_like(x, dtype=codec.main)
-        side = x.new_empty(codecs.block_count(x.numel(), x.numel()))
+        side = x.new_empty(codecs.scale_shape(x.numel(), x.numel()))
         codec.encode(x, main, side, x.numel(), key)
         return codec.decode(main, side, x.numel())
 

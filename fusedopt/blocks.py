@@ -65,6 +65,7 @@ BLOCKS = {
     "lookahead": Block(m.lookahead, {"slow_buffer": "copy"}),
     "ema": Block(m.ema, {"ema": "copy"}),
 }
+STATES = frozenset(name for block in BLOCKS.values() for name in block.states)
 # Texts inside a rule, by option and the parameter that takes them.
 INSIDE = {
     "eps_inside_root": ("divide", d.over_inside),
@@ -115,6 +116,7 @@ def _completed(text, own):
 def assembled(rule, names, lazy_state=False):
     """``rule`` with blocks around it: a whole rule. ``lazy_state`` leaves the state of rows without gradient, too."""
     blocks = [BLOCKS[name] for name in names]
+    _check_names(rule, blocks)
     states = [*rule.state_parameters, *(x for block in blocks for x in block.arguments[: len(block.states)])]
     more = (x for block in blocks for x in block.arguments[len(block.states) :])
     scalars = [*rule.scalars, *(x for x in dict.fromkeys(("lr", *more)) if x not in rule.scalars)]
@@ -144,6 +146,14 @@ def assembled(rule, names, lazy_state=False):
         )
     suffix = "_".join(("with", *names, *(["state"] if lazy_state else [])))
     return composed(update, rule, suffix, (*states, *scalars), kinds, True, __name__)
+
+
+def _check_names(rule, blocks):
+    """Refuses arguments of a user's rule that are called as those of a block."""
+    clash = {*rule.state_parameters} & {x for block in blocks for x in block.arguments}
+    clash |= {*rule.states} & {x for block in blocks for x in block.states}
+    if clash:
+        raise ValueError(f"rule {rule.name!r}: {min(clash)!r} is the name of a block's own; call it otherwise")
 
 
 def _apply(blocks, target, known):

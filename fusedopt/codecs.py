@@ -217,8 +217,7 @@ class Stored:
             self.codec.encode(in_memory(dense), *self._flat(), self.cols, self.key)
 
     def _flat(self):
-        whole = self.side is None or self.codec.scaled
-        return in_memory(self.tensor), self.side if whole else in_memory(self.side)
+        return in_memory(self.tensor), None if self.side is None else in_memory(self.side)
 
 
 def in_memory(tensor):
@@ -226,9 +225,13 @@ def in_memory(tensor):
     return tensor.as_strided((tensor.numel(),), (1,))
 
 
-def block_count(numel, cols):
-    """How many blocks rows of ``cols`` elements make, ``numel`` in all."""
-    return numel // cols * -(-cols // BLOCK) if numel else 0
+def scale_shape(numel, cols):
+    """The shape of the scales of ``numel`` elements in rows of ``cols``: one for every block, by rows if more than one.
+
+    So the shape tells how codes are to be read.
+    """
+    blocks = -(-cols // BLOCK)
+    return (numel // cols, blocks) if numel > cols else (blocks if numel else 0,)
 
 
 def mixed(x):

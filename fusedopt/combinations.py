@@ -154,8 +154,8 @@ POINTLESS = [
 NEEDS = [("trust_bounds", "trust_ratio"), ("cpr_bound", "decay='cpr'")]
 
 
-def check(cls, group):
-    """Raises ValueError for a value out of range or a contradiction, and warns of what is pointless."""
+def refuse(cls, group):
+    """Raises ValueError for a value out of range or a contradiction."""
     _check_values(group)
     for one, other, reason in CONTRADICTIONS:
         if ASKS[one](group) and ASKS[other](group):
@@ -170,6 +170,10 @@ def check(cls, group):
     if cls.own_decay and group["decay"] is not None:
         raise ValueError(f"{cls.__name__} has a decay of its own; leave decay={group['decay']!r} out")
     _check_eps(cls, group)
+
+
+def warn(cls, group):
+    """Warns of what is pointless."""
     for one, other, reason in POINTLESS:
         if ASKS[one](group) and ASKS[other](group):
             warnings.warn(f"{cls.__name__}: {one} beside {other}: {reason}", stacklevel=5)

@@ -105,47 +105,47 @@ def _shrunk(new, multiplier):
     return new - 2 * multiplier * new
 
 
-def cpr_uniform(new, multiplier, cpr_kappa, numel):
+def cpr_uniform(new, cpr_multiplier, cpr_kappa, numel):
     """Constrained parameters: |p|^2 to a bound. Franke et al. 2023, arXiv:2311.09058, Algorithm 1."""
-    multiplier = _grown(multiplier, mean(new * new) * numel, cpr_kappa, numel)
+    multiplier = _grown(cpr_multiplier, mean(new * new) * numel, cpr_kappa, numel)
     return _shrunk(new, multiplier), multiplier
 
 
-def cpr_dependent(new, p, multiplier, bound, cpr_kappa, begins, numel):
-    """The bound is a multiple of what |p|^2 was before the first step."""
-    bound = select(begins > 0, cpr_kappa * (mean(p * p) * numel), bound)
-    multiplier = _grown(multiplier, mean(new * new) * numel, bound, numel)
-    return _shrunk(new, multiplier), multiplier, bound
+def cpr_dependent(new, p, cpr_multiplier, cpr_limit, cpr_kappa, numel):
+    """The bound is a multiple of what |p|^2 was before the first step; it is below zero until then."""
+    limit = select(cpr_limit < 0, cpr_kappa * (mean(p * p) * numel), cpr_limit)
+    multiplier = _grown(cpr_multiplier, mean(new * new) * numel, limit, numel)
+    return _shrunk(new, multiplier), multiplier, limit
 
 
-def cpr_warm_start(new, multiplier, bound, cpr_sets, cpr_active, numel):
+def cpr_warm_start(new, cpr_multiplier, cpr_limit, cpr_sets, cpr_active, numel):
     """The bound is what |p|^2 was after so many steps."""
     size = mean(new * new) * numel
-    bound = select(cpr_sets > 0, size, bound)
-    multiplier = select(cpr_active > 0, _grown(multiplier, size, bound, numel), 0)
-    return _shrunk(new, multiplier), multiplier, bound
+    limit = select(cpr_limit < 0, select(cpr_sets > 0, size, cpr_limit), cpr_limit)
+    multiplier = select(cpr_active > 0, _grown(cpr_multiplier, size, limit, numel), 0)
+    return _shrunk(new, multiplier), multiplier, limit
 
 
-def cpr_inflection_point(new, multiplier, bound, trend, slope, cpr_active, numel):
+def cpr_inflection_point(new, cpr_multiplier, cpr_limit, cpr_trend, cpr_slope, cpr_active, numel):
     """The bound is |p|^2 where the growth of its average first slows down; below zero until then."""
     size = mean(new * new) * numel
-    followed = 0.9 * trend + 0.1 * size
-    grown = followed - trend
-    slows = select(slope > grown, cpr_active, 0)
-    bound = select(bound < 0, select(slows > 0, size, bound), bound)
-    multiplier = select(bound < 0, 0, _grown(multiplier, size, bound, numel))
-    return _shrunk(new, multiplier), multiplier, bound, followed, grown
+    followed = 0.9 * cpr_trend + 0.1 * size
+    grown = followed - cpr_trend
+    slows = select(cpr_slope > grown, cpr_active, 0)
+    limit = select(cpr_limit < 0, select(slows > 0, size, cpr_limit), cpr_limit)
+    multiplier = select(limit < 0, 0, _grown(cpr_multiplier, size, limit, numel))
+    return _shrunk(new, multiplier), multiplier, limit, followed, grown
 
 
-def lookahead(new, slow, lookahead_alpha, synchronizes):
+def lookahead(new, slow_weights, lookahead_alpha, synchronizes):
     """Slow weights that follow every k steps, and where fast ones then start. Zhang et al. 2019, arXiv:1907.08610."""
-    followed = slow + lookahead_alpha * (new - slow)
-    return select(synchronizes > 0, followed, new), select(synchronizes > 0, followed, slow)
+    followed = slow_weights + lookahead_alpha * (new - slow_weights)
+    return select(synchronizes > 0, followed, new), select(synchronizes > 0, followed, slow_weights)
 
 
-def ema(new, average, ema_beta, ema_rate):
+def ema(new, ema_weights, ema_beta, ema_rate):
     """A running average of the parameter."""
-    return new, ema_beta * average + ema_rate * new
+    return new, ema_beta * ema_weights + ema_rate * new
 
 
 def untouched(raw):

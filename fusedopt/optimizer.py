@@ -132,7 +132,8 @@ class Optimizer(torch.optim.Optimizer):
         if unknown:
             raise TypeError(f"{type(self).__name__}() got an unexpected keyword argument {sorted(unknown)[0]!r}")
         defaults = {**hyperparameters, **DEFAULTS, **self.presets, **options}
-        self._check_combination(defaults)
+        self.refuse(defaults)
+        combinations.warn(type(self), defaults)
         self._check(defaults)
         self.spare_sums = {}
         super().__init__(params, defaults)
@@ -196,9 +197,9 @@ class Optimizer(torch.optim.Optimizer):
             return nnmf.nnmf(rule), square(p)
         return rule, shape
 
-    def _check_combination(self, group):
-        """Refuses building blocks that contradict each other or this rule, and warns of pointless ones."""
-        combinations.check(type(self), group)
+    def refuse(self, group):
+        """Raises ValueError for building blocks out of range, or that contradict each other or this rule."""
+        combinations.refuse(type(self), group)
 
     def _check_shared(self, groups):
         """Refuses groups that differ in what is one for the optimizer."""
@@ -238,6 +239,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _run(self, scale):
         """Steps once, with gradients multiplied by ``scale``."""
+        for group in self.param_groups:
+            settings.remember_lr(group)
         if self._program is None or not self._program.is_current(self):
             self._program = Program(self)
         self._program.run(self, scale)
@@ -245,20 +248,29 @@ class Optimizer(torch.optim.Optimizer):
     def add_param_group(self, param_group):
         if isinstance(param_group, dict):
             check_options({**self.defaults, **param_group})
-            self._check_combination({**self.defaults, **param_group})
+            self.refuse({**self.defaults, **param_group})
             self._check_shared([*self.param_groups, {**self.defaults, **param_group}])
         super().add_param_group(param_group)
+        try:
+            self._check_added()
+        except Exception:
+            self.param_groups.pop()
+            raise
+        self._program = None
+
+    def _check_added(self):
+        """Refuses parameters of the last group that its rule, blocks or formats do not fit."""
         added = len(self.param_groups) - 1
         settings.remember_lr(self.param_groups[added])
         for p, label in ((p, label) for index, p, label in labelled(self.param_groups) if index == added):
-            self.layout(self.param_groups[added], p)  # raises if a rule and a state format do not fit
+            self.layout(self.param_groups[added], p)
             check_weight_format(self.param_groups[added], p, label)
-        self._program = None
 
     @contextlib.contextmanager
     def averaged(self):
         """Inside the ``with`` block, parameters that have an ``ema`` are their averages, for evaluation."""
-        averages = {p: record["ema"] for p, record in self.state.items() if "ema" in record}
+        groups = [group for group in self.param_groups if group["ema"] is not None]
+        averages = {p: self.state[p]["ema"] for group in groups for p in group["params"] if "ema" in self.state[p]}
         with torch.no_grad():
             weights = {p: p.clone() for p in averages}
             for p, average in averages.items():
@@ -310,6 +322,8 @@ class Optimizer(torch.optim.Optimizer):
 
     def _adopt(self, saved_groups):
         """Unpacks and checks what has been loaded."""
+        for group in self.param_groups:
+            self.refuse(group)
         state.restore(self)
         for seed, (index, p, label) in enumerate(labelled(self.param_groups)):
             group = self.param_groups[index]

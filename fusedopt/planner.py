@@ -12,6 +12,7 @@ import torch
 
 from . import backends
 from .backends import native
+from .blocks import STATES
 from .codecs import Codec, Stored, stream_key
 from .layout import Staged, is_regular
 from .matrix import Matrix, one_row
@@ -169,13 +170,14 @@ class Program:
         for member in self.staged:
             member.check(optimizer)
         staged = [(_entry(optimizer, member), member) for member in self.staged]
-        engines = self._due(optimizer) + _engines(optimizer, staged)
+        staged = _engines(optimizer, staged)
+        engines = self._due(optimizer) + staged
         tables = [scalar_table(optimizer, engine.bucket) for engine in engines]
         coefficient = gradient_coefficient(optimizer.param_groups, engines, scale)
         measured = optimizer.measured(engines, tables, coefficient)
         tables = [with_measured(table, engine.bucket, measured) for table, engine in zip(tables, engines, strict=True)]
         if self.roster is None:
-            self._commit(optimizer, engines)
+            self._commit(optimizer, self.engines + staged)
         watched = any(group["telemetry"] for group in optimizer.param_groups)
         optimizer.telemetry = {}
         for engine, table in zip(engines, tables, strict=True):
@@ -192,6 +194,9 @@ class Program:
             for entry in engine.bucket.entries:
                 if entry.record:
                     optimizer.state[entry.owner] = entry.record
+                kept = optimizer.state.get(entry.owner, {})
+                for key in STATES.difference(engine.bucket.rule.states):
+                    kept.pop(key, None)  # of a block that was switched off: it begins anew
         if not native.missing:
             self.roster = native.Roster(optimizer, self.idle)
 
@@ -231,6 +236,8 @@ def _formats(group):
 def _roster(optimizer):
     """Checked parameters to step, and parameters without a gradient."""
     members, idle, seen = [], [], set()
+    for group in optimizer.param_groups:
+        optimizer.refuse(group)
     for seed, (index, p, label) in enumerate(labelled(optimizer.param_groups)):
         if id(p) in seen:
             continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race

@@ -24,7 +24,7 @@ def _number(value) -> Any:
 
 def numbers(optimizer, group):
     """The group's hyper-parameters, tensors among them as floats."""
-    keys = (*optimizer.defaults, "initial_lr") if "initial_lr" in group else optimizer.defaults
+    keys = (*optimizer.defaults, "first_lr") if "first_lr" in group else optimizer.defaults
     return {key: value if type(value := group[key]) in PLAIN else _number(value) for key in keys}
 
 

@@ -83,17 +83,18 @@ def decay_scalars(group):
     form, weight = decay_form(group), group["weight_decay"]
     if form == "l2":
         return {"decay": 0.0, "l2": weight}
-    share = SCHEDULED[form](group["lr"], group["initial_lr"]) if form in SCHEDULED else group["lr"]
+    share = SCHEDULED[form](group["lr"], group["first_lr"]) if form in SCHEDULED else group["lr"]
     return {"decay": share * weight, "l2": 0.0}
 
 
 def remember_lr(group):
-    """Keeps the first learning rate of a group whose decay depends on it, as torch's schedulers do."""
-    if group["decay"] in SCHEDULED:
-        lr = group["lr"]
-        group.setdefault("initial_lr", lr.clone() if isinstance(lr, torch.Tensor) else lr)  # tensors are filled anew
-        if not group["initial_lr"] > 0:
-            raise ValueError(f"decay={group['decay']!r} is relative to the first lr, which is 0; begin with another")
+    """Keeps the first learning rate of a group whose decay depends on it; schedulers may change theirs (initial_lr)."""
+    if group["decay"] not in SCHEDULED or "first_lr" in group:
+        return
+    lr = group["lr"]
+    if not lr > 0:
+        raise ValueError(f"decay={group['decay']!r} is relative to the first lr, which is 0; begin with another")
+    group["first_lr"] = lr.clone() if isinstance(lr, torch.Tensor) else lr  # tensors are filled anew
 
 
 def scalars(group, t):
@@ -108,8 +109,7 @@ def scalars(group, t):
         "stability": 0.0,  # until it is measured
         "cautious_factor": 0.0 if group["cautious"] == "rescaled" else group["cautious"],
         "cpr_kappa": kappa,
-        "begins": t == 1,
-        "cpr_sets": t == kappa,
+        "cpr_sets": kappa is not None and t >= kappa,
         "cpr_active": t > (kappa if bound == "warm_start" else 600),
         "lookahead_alpha": alpha,
         "synchronizes": synchronizes(group, t),

@@ -19,7 +19,7 @@ EXACT = dict.fromkeys((*EIGHT_BITS, "nnmf"))  # in these, what does not fit is k
 FORMATS = {"param": None, "fp32": torch.float32, "bf16": torch.bfloat16, **EXACT}
 WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
 ROUNDINGS = ("stochastic", "nearest")
-COUNTED = frozenset(("synchronizes", "begins", "cpr_sets", "cpr_active"))  # scalars that depend on the step alone
+COUNTED = frozenset(("synchronizes", "cpr_sets", "cpr_active"))  # scalars that depend on the step alone
 RESIDUAL = "weight_residual"  # key of what a weight's codec keeps on the side
 
 
@@ -42,9 +42,10 @@ def record_of(optimizer, member):
     known = optimizer.state.get(p, {})
     record = dict(known)
     missing = [name for name in rule.states if record.get(name) is None]
+    begun = len(missing) < len(rule.states) and blocks.STATES.issuperset(missing)  # a block may begin later
     initial = optimizer.initial(numbers(optimizer, group)) if missing else {}
     if member.counts_steps:
-        taken = 0 if optimizer.counts_steps or missing else 1
+        taken = 1 if begun and not optimizer.counts_steps else 0
         record["step"] = _step_count(known.get("step", taken), p.device if group["capturable"] else torch.device("cpu"))
     for name, kind in rule.states.items():
         if name in missing:
@@ -56,7 +57,7 @@ def record_of(optimizer, member):
     weight = weight_codec(p, group)
     if weight and weight.side and record.get(RESIDUAL) is None:
         record[RESIDUAL] = torch.zeros_like(p, dtype=weight.side, memory_format=torch.preserve_format)
-    steps = float(record["step"]) if member.counts_steps else float(not missing)
+    steps = float(record["step"]) if member.counts_steps else float(not rule.states or begun)
     complete = all(known.get(name) is value for name, value in record.items())
     return (known if complete else record), steps
 
@@ -106,9 +107,9 @@ def _new(name, kind, member, group, value):
     codec = eight_bit_codec(kind, group)
     if format in EIGHT_BITS and codec:
         order = torch.contiguous_format if member.rule.sees_matrices else torch.preserve_format
-        blocks = codecs.block_count(p.numel(), member.matrix.cols)
         codes = torch.zeros_like(p, dtype=codec.main, memory_format=order)
-        scale = torch.zeros(blocks, dtype=torch.float32, device=p.device)
+        shape = codecs.scale_shape(p.numel(), member.matrix.cols)
+        scale = torch.zeros(shape, dtype=torch.float32, device=p.device)
         if value != 0:
             codecs.Stored(codes, scale, codec, member.matrix.cols, 0).write(torch.full_like(p, value))
         return {name: codes, scale_key(name): scale}

@@ -5,6 +5,7 @@ import itertools
 import torch
 
 from . import codecs
+from .blocks import STATES
 from .settings import decay_form
 from .state import EIGHT_BITS, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
 
@@ -104,6 +105,7 @@ def check_sparse(optimizer, member):
         "it has more than one sparse dimension": p.grad.sparse_dim() != 1,
         f"the rule {member.rule.name!r} adds up over other rows too": member.rule.sees_matrices,
         "an average or slow copy of all rows is kept": "copy" in member.rule.states.values(),
+        "decay='stable' takes a mean over all rows": group["decay"] == "stable",
         "weight_decay is added to the gradient of all rows": group["weight_decay"] != 0 and decay_form(group) == "l2",
         f"state_format={group['state_format']!r} stores rows together": group["state_format"] in EIGHT_BITS,
         f"weight_format={group['weight_format']!r} stores rows together": weight_codec(p, group) is not None,
@@ -129,7 +131,8 @@ def check_loaded(optimizer, member, state, saved_group):
     name, label = type(optimizer).__name__, member.label
     if not isinstance(state, dict):
         raise ValueError(f"{name}: the state of {label} is a {type(state).__name__}; expected a dict of tensors")
-    needed = [*member.rule.states, *(["step"] if optimizer.counts_steps else [])]
+    needed = [key for key in member.rule.states if key not in STATES or _asked(key, saved_group)]
+    needed += ["step"] if optimizer.counts_steps else []
     missing = [key for key in needed if state.get(key) is None]
     found = [key for key in needed if key not in missing]
     if missing and found:
@@ -147,6 +150,11 @@ def check_loaded(optimizer, member, state, saved_group):
     check_state(optimizer, member, state)
 
 
+def _asked(key, group):
+    """Whether a saved group asked for the block whose state this is; other blocks begin anew."""
+    return {"ema": group.get("ema"), "slow_buffer": group.get("lookahead")}.get(key, group.get("decay") == "cpr")
+
+
 def check_state(optimizer, member, state):
     """Refuses state of another shape or kind than the rule's, as a wrong checkpoint would bring."""
     name, p, label = type(optimizer).__name__, member.param, member.label
@@ -161,9 +169,9 @@ def check_state(optimizer, member, state):
     for key, kind in member.rule.states.items():
         shape, codec = member.matrix.shape(kind, p), eight_bit_codec(kind, group)
         if scale_key(key) in state or (codec and getattr(state.get(key), "dtype", None) == codec.main):
-            blocks = codecs.block_count(p.numel(), member.matrix.cols)
+            scales = codecs.scale_shape(p.numel(), member.matrix.cols)
             _check_state(name, label, key, state, p, [codec.main] if codec else [], shape)
-            _check_state(name, label, scale_key(key), state, p, [torch.float32], (blocks,))
+            _check_state(name, label, scale_key(key), state, p, [torch.float32], scales)
         elif state.get(key) is not None:
             _check_state(name, label, key, state, p, [torch.uint8] if kind == "sign" else FLOATING, shape)
     weight = weight_codec(p, group)

@@ -160,7 +160,7 @@ def test_blocks_are_independent_and_rows_begin_new_ones():
     torch.testing.assert_close(scale, torch.tensor([1e5, 1e-4, 1e-4, 1e-4]))
     came = fusedopt.CAME([p], lr=1e-3, state_format="8bit")
     came.step()
-    assert came.state[p]["exp_avg_scale"].shape == (3 * math.ceil(300 / 256),)
+    assert came.state[p]["exp_avg_scale"].shape == (3, math.ceil(300 / 256))
 
 
 @pytest.mark.parametrize("weight_format", WEIGHTS)

@@ -31,7 +31,7 @@ REFUSALS = {
     "too few scales": ("bitsandbytes", "torch", with_entry("absmax1", torch.ones(3)), "6400 codes have 3 scales"),
     "another momentum": ("bitsandbytes", "torch", of_sgd, "not those of Adam"),
     "another key": ("torch", "fusedopt", with_entry("row_var", torch.ones(1)), r"torch: state\[0\]: .*'row_var'"),
-    "our scales": ("fusedopt", "torch", with_entry("exp_avg_scale", torch.ones(2)), "has 2 values for 6400 codes"),
+    "our scales": ("fusedopt", "torch", with_entry("exp_avg_scale", torch.ones(2)), "has shape .2,. for 6400 codes"),
     "flash's scales": ("flashoptim", "torch", without("exp_avg::scales"), "lacks 'exp_avg::scales'"),
     "infinite": ("torch", "fusedopt", with_entry("exp_avg", torch.full((16, 400), torch.inf)), "is not finite"),
     "too large": ("torch", "flashoptim", with_entry("exp_avg", torch.full((16, 400), 1e6)), "too large for float16"),

@@ -20,8 +20,11 @@ class FusedOpt(Torch):
         states, step = split({key: value for key, value in record.items() if key not in own})
         for name in coded:
             scale, numel = record[scale_key(name)], states[name].numel()
-            if scale.numel() != codecs.block_count(numel, numel):
-                raise ValueError(f"{scale_key(name)!r} has {scale.numel()} values for {numel} codes in one row")
+            if scale.shape != codecs.scale_shape(numel, numel):
+                raise ValueError(
+                    f"{scale_key(name)!r} has shape {tuple(scale.shape)} for {numel} codes, which here are in one row: "
+                    "rules with statistics and blocks that add up store each row by itself"
+                )
             states[name] = codecs.Stored(states[name], scale, _codec(name, group), numel, 0).read()
         if RESIDUAL not in record:
             return Record(states, step, coded)
@@ -58,7 +61,7 @@ def _encode(x, codec):
         flat, scale = dynamic.encode(codecs.in_memory(dense), codec.values.to(x.device))
         codecs.in_memory(codes).copy_(flat)
     else:
-        scale = torch.empty(codecs.block_count(x.numel(), x.numel()), device=x.device)
+        scale = torch.empty(codecs.scale_shape(x.numel(), x.numel()), device=x.device)
         codecs.Stored(codes, scale, codec, x.numel(), 0).write(dense)
     return codes, scale
 

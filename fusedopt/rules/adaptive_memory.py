@@ -92,11 +92,14 @@ class AMSGD(Optimizer):
         if not 0.0 <= group["momentum"] < 1.0:
             raise ValueError(f"Invalid momentum: {group['momentum']}; it must be in [0, 1)")
         check_non_negative(group["memory"], "memory")
+        super()._check(group)
+
+    def refuse(self, group):
         if is_structural(group) and not group["per_tensor"]:
             raise ValueError(
                 "AMSGD's one weight is of raw gradients, which blocks change; set per_tensor=True, or drop them"
             )
-        super()._check(group)
+        super().refuse(group)
 
     def _check_shared(self, groups):
         super()._check_shared(groups)
