@@ -32,6 +32,7 @@ def taken(optimizer):
 
     Only once the step has been made are sums and histories those of the next; one that raises takes back what it added.
     """
+    optimizer.keeps_gradients = True
     for _, p, label in labelled(optimizer.param_groups):
         if p.grad is not None:
             check_gradient(optimizer, p, label)
@@ -44,7 +45,7 @@ def taken(optimizer):
     counted, weight = optimizer.param_groups[0].get("accumulated"), float(optimizer.micro_batch_weight)
     try:
         scale = _summed(optimizer, weight)
-        histories = [] if scale is None else _filtered(optimizer)
+        histories = [] if scale is None else _filtered(optimizer, scale)
         yield scale
     except BaseException:
         _withdraw(optimizer, before, counted, weight)
@@ -55,15 +56,18 @@ def taken(optimizer):
     for p, history in histories:
         optimizer.state[p][HISTORY] = history
     if scale is not None:
-        _begin_window(optimizer)
+        begin_window(optimizer)
 
 
 def _set_gradient(p, grad):
-    """Sets ``p.grad``, of any floating dtype."""
-    if p.grad is not grad:
-        p.grad = None
-        p.grad_dtype = None if grad is None or grad.dtype != p.dtype else p.dtype
+    """Sets ``p.grad``, of any floating dtype. ``p.grad_dtype`` stays, as torch has no way back to its default."""
+    if p.grad is grad:
+        return
+    if grad is None or p.grad_dtype in (None, grad.dtype):
         p.grad = grad
+    else:  # torch checks dtypes when it is given a gradient, not when that one is given other memory
+        p.grad = torch.empty((), dtype=p.grad_dtype, device=p.device).expand(p.shape)
+        p.grad.data = grad
 
 
 def _window(optimizer):
@@ -115,43 +119,62 @@ def _withdraw(optimizer, grads, counted, weight):
             optimizer.state[p][ACCUM].add_(grad, alpha=-weight)
 
 
-def _begin_window(optimizer):
-    """Forgets the sums, but keeps their memory."""
+def begin_window(optimizer):
+    """Forgets the sums, but keeps their memory; forgets all that an option keeps which was switched off in place."""
     optimizer.param_groups[0].pop("accumulated", None)
     for p, record in optimizer.state.items():
         if ACCUM in record:
             optimizer.spare_sums[p] = record.pop(ACCUM)
+    if _window(optimizer) == 1:
+        optimizer.spare_sums.clear()
+    for group in optimizer.param_groups:
+        for p in group["params"] if group["fractional"] is None else ():
+            optimizer.state.get(p, {}).pop(HISTORY, None)
+    optimizer.keeps_gradients = is_replaced(optimizer)
 
 
 def _add(optimizer, p, weight):
     record = optimizer.state[p]
     if ACCUM in record:
-        record[ACCUM].add_(p.grad, alpha=weight)
+        record[ACCUM] = record[ACCUM].to(p.device, arithmetic(p)).add_(p.grad, alpha=weight)
         return
-    spare = optimizer.spare_sums.pop(p, None)  # memory of the window before
-    total = spare if spare is not None and spare.shape == p.shape else torch.empty_like(p, dtype=arithmetic(p))
+    total = optimizer.spare_sums.pop(p, None)  # memory of the window before
+    if total is None or (total.shape, total.dtype, total.device) != (p.shape, arithmetic(p), p.device):
+        total = torch.empty_like(p, dtype=arithmetic(p))
     record[ACCUM] = total.copy_(p.grad).mul_(weight)
 
 
-def _filtered(optimizer):
-    """Puts Gruenwald-Letnikov sums over the last gradients in their place; the histories for the next step."""
+def _filtered(optimizer, scale):
+    """Puts Gruenwald-Letnikov sums over the last gradients in their place; the histories for the next step.
+
+    Histories are of gradients that have been multiplied by ``scale``, as windows may differ in their weights.
+    """
     histories = []
     for group in optimizer.param_groups:
         for p in group["params"] if group["fractional"] is not None else ():
             if p.grad is not None:
-                grad, history = _fractional(optimizer.state.get(p, {}).get(HISTORY), p, *group["fractional"])
+                grad, history = _fractional(optimizer.state.get(p, {}).get(HISTORY), p, scale, *group["fractional"])
                 _set_gradient(p, grad)
                 histories.append((p, history))
     return histories
 
 
-def _fractional(history, p, alpha, length):
-    """g_t + the sum over j of w_j g_(t-j), and the last ``length`` gradients, the newest first."""
-    if history is None:
-        history = _no_history(p, length)
+def _fractional(history, p, scale, alpha, length):
+    """g_t + the sum over j of w_j g_(t-j), over ``scale``; and the last ``length`` gradients, the newest first."""
+    history = _fitted(history, p, length)
     weights = torch.tensor(fractional_weights(alpha, length)).to(history)
     latest = p.grad.to(history)
-    return latest + torch.tensordot(weights, history, 1), torch.cat((latest.unsqueeze(0), history[:-1]))
+    past = torch.tensordot(weights / scale, history, 1)
+    return latest + past, torch.cat(((latest * scale).unsqueeze(0), history[:-1]))
+
+
+def _fitted(history, p, length):
+    """``history`` with so many terms, cut or filled with zeros, as ``p`` is now."""
+    if history is None:
+        return _no_history(p, length)
+    history = history[:length].to(p.device, arithmetic(p))
+    missing = length - len(history)
+    return torch.cat((history, _no_history(p, missing))) if missing else history
 
 
 def _no_history(p, length):

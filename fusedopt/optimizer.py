@@ -123,6 +123,7 @@ class Optimizer(torch.optim.Optimizer):
     pointless: ClassVar[dict[str, str]] = {}  # blocks that change little beside it, and why
     presets: ClassVar[dict] = {}  # options in which a class differs from its parent
     spare_sums: dict[torch.Tensor, torch.Tensor]  # memory for the next window of micro-batches
+    keeps_gradients = True  # whether state may hold sums or histories of them
     telemetry: dict[torch.Tensor, Telemetry]  # of the last step, if it was asked for
     micro_batch_weight = 1.0  # of the next micro-batch, such as its number of tokens, with ``accumulate``
     _program: Program | None = None  # remade on demand, so pickling and copying may drop it
@@ -231,6 +232,8 @@ class Optimizer(torch.optim.Optimizer):
         with torch.no_grad():
             if not gradients.is_replaced(self):
                 self._run(1.0)
+                if self.keeps_gradients:
+                    gradients.begin_window(self)
             else:
                 with gradients.taken(self) as scale:
                     if scale is not None:
@@ -336,7 +339,7 @@ class Optimizer(torch.optim.Optimizer):
 
     def __setstate__(self, state_):
         super().__setstate__(state_)
-        self._program, self.spare_sums = None, {}
+        self._program, self.spare_sums, self.keeps_gradients = None, {}, True
         for key, default in DEFAULTS.items():
             self.defaults.setdefault(key, default)  # a pickle may be older than an option
         for group in self.param_groups:

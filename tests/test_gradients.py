@@ -1,5 +1,7 @@
 """Sums over micro-batches equal one large batch; the fractional filter; what is kept and when."""
 
+import contextlib
+
 import pytest
 import torch
 from conftest import backend, parameters  # noqa: F401
@@ -134,6 +136,20 @@ def test_fractional_gradient_follows_its_formula(backend):  # noqa: F811
     torch.testing.assert_close([p.detach() for p in ours], expected, rtol=1e-12, atol=1e-12)
 
 
+def test_fractional_gradients_are_of_means(backend):  # noqa: F811
+    """Windows of 3, 1 and 4 tokens weigh the same in the history."""
+    ours, theirs, grads = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64), batches(6)
+    options = {"lr": 0.1, "fractional": (0.5, 2)}
+    micro, large = fusedopt.SGD(ours, accumulate=2, **options), fusedopt.SGD(theirs, **options)
+    for g, tokens in zip(grads, (2, 1, 0.5, 0.5, 1, 3), strict=True):
+        micro.micro_batch_weight = tokens
+        step(micro, ours, g)
+    for a, b, tokens in ((0, 1, (2, 1)), (2, 3, (0.5, 0.5)), (4, 5, (1, 3))):
+        pairs = zip(grads[a], grads[b], strict=True)
+        step(large, theirs, [(tokens[0] * x + tokens[1] * y) / sum(tokens) for x, y in pairs])
+    torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
+
+
 def test_groups_must_agree_on_the_window():
     a, b = parameters(SHAPES)
     optimizer = fusedopt.SGD([{"params": [a]}, {"params": [b]}], lr=0.1)
@@ -183,3 +199,114 @@ def test_a_micro_batch_that_overflows_is_left_out_of_its_window():
     step(large, theirs, [(x + y) / 2 for x, y in zip(a, b, strict=True)])
     torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
     assert "accumulated" not in micro.param_groups[0]
+
+
+OPTIONS = ({"accumulate": 2}, {"fractional": (0.5, 2)}, {"accumulate": 2, "fractional": (0.5, 2)})
+
+
+def backward(model, x):
+    model.zero_grad()
+    model(x.to(model.weight.dtype)).sum().backward()
+    return model.weight.grad.dtype
+
+
+@pytest.mark.parametrize(("before", "after"), [(torch.float32, torch.float64), (torch.bfloat16, torch.float32)])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_a_model_may_change_its_dtype(options, before, after, backend):  # noqa: F811
+    """Its gradients follow, and from the next window on so do sums and histories: steps equal those of a new one."""
+    model, x = torch.nn.Linear(2, 2, dtype=before), torch.ones(3, 2)
+    optimizer = fusedopt.SGD(model.parameters(), lr=0.1, **options)
+    for _ in range(2):
+        assert backward(model, x) == before
+        optimizer.step()
+    model.to(after)
+    for _ in range(2):
+        assert backward(model, x) == after
+        optimizer.step()
+    kept = [value.dtype for value in (*optimizer.state[model.weight].values(), *optimizer.spare_sums.values())]
+    assert kept
+    assert set(kept) == {after}
+
+
+@pytest.mark.parametrize("grad_dtype", [None, torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_grad_dtype_stays(options, grad_dtype, backend):  # noqa: F811
+    """Also where a step raises."""
+    params = parameters(SHAPES, torch.bfloat16)
+    optimizer = fusedopt.AdamW(params, lr=0.1, **options)
+    for p in params:
+        p.grad_dtype = grad_dtype
+    for i, grads in enumerate(batches(4, grad_dtype or torch.float32)):
+        if i == 3:
+            optimizer.state[params[1]]["exp_avg"] = torch.ones(3)
+        with pytest.raises(ValueError, match="exp_avg") if i == 3 else contextlib.nullcontext():
+            step(optimizer, params, grads)
+        assert all(p.grad is g and p.grad_dtype is grad_dtype for p, g in zip(params, grads, strict=True))
+
+
+def test_a_gradient_from_before_a_change_of_dtype_is_stepped(backend):  # noqa: F811
+    """Where only ``p.data`` changed, the gradient may be of a dtype that torch would not let one assign."""
+    (p,) = parameters(((4,),), torch.bfloat16)
+    optimizer = fusedopt.SGD([p], lr=1.0, accumulate=2)
+    p.grad = torch.ones(4, dtype=torch.bfloat16)
+    before, address = p.detach().float(), p.grad.data_ptr()
+    p.data = p.data.float()
+    for _ in range(2):
+        optimizer.step()
+        assert (p.grad.dtype, p.grad.data_ptr()) == (torch.bfloat16, address)
+    assert torch.equal(p.detach(), before - 1)
+
+
+def sgd_steps(options, changes, count):
+    """Parameters after every step of SGD, whose first group is updated with ``changes[t]`` before call ``t``."""
+    ours, found = parameters(SHAPES, torch.float64), []
+    optimizer = fusedopt.SGD(ours, lr=0.1, **options)
+    for t, grads in enumerate(batches(count)):
+        optimizer.param_groups[0].update(changes.get(t, {}))
+        step(optimizer, ours, grads)
+        found.append([p.detach().clone() for p in ours])
+    return optimizer, found
+
+
+@pytest.mark.parametrize("terms", [1, 2, 4])
+def test_the_number_of_terms_may_change(terms, backend):  # noqa: F811
+    """The history is cut, or filled with zeros."""
+    optimizer, found = sgd_steps({"fractional": (0.5, 2)}, {3: {"fractional": (0.5, terms)}}, 5)
+    weights, grads = fractional_weights(0.5, terms), batches(5)
+    for t, known in ((3, min(terms, 2)), (4, min(terms, 3))):  # of the terms of call t, those that are kept
+        for i in range(len(SHAPES)):
+            g = grads[t][i] + sum(w * grads[t - j][i] for j, w in enumerate(weights[:known], 1))
+            torch.testing.assert_close(found[t][i], found[t - 1][i] - 0.1 * g, rtol=1e-12, atol=1e-12)
+    assert all(len(record["grad_hist"]) == terms for record in optimizer.state.values())
+
+
+@pytest.mark.parametrize("on", [{"fractional": (0.5, 2)}, {"fractional": (0.5, 2), "accumulate": 2}], ids=str)
+def test_fractional_off_and_on_again_uses_no_old_gradients(on, backend):  # noqa: F811
+    """Nor does it where sums are kept on."""
+    window = on.get("accumulate", 1)
+    changes = {2 * window: {"fractional": None}, 3 * window: {"fractional": (0.5, 2)}}
+    _, found = sgd_steps(on, changes, 4 * window)
+    last = [sum(grads) / window for grads in zip(*batches(4 * window)[3 * window :], strict=True)]
+    for after, before, g in zip(found[-1], found[3 * window - 1], last, strict=True):
+        torch.testing.assert_close(after, before - 0.1 * g, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize(("options", "weight"), [({}, 0.0), ({"fractional": (0.5, 1)}, 0.25)], ids=str)
+def test_accumulate_off_and_on_again_begins_a_window(options, weight, backend):  # noqa: F811
+    """The micro-batch of a window that was left unfinished is in no step."""
+    changes = {1: {"accumulate": 1}, 2: {"accumulate": 2}}
+    _, found = sgd_steps({"accumulate": 2, **options}, changes, 4)
+    start = [p.detach() for p in parameters(SHAPES, torch.float64)]
+    for i, (_, b, c, d) in enumerate(zip(*batches(4), strict=True)):
+        assert torch.equal(found[0][i], start[i])
+        torch.testing.assert_close(found[1][i], start[i] - 0.1 * b, rtol=1e-12, atol=1e-12)
+        assert torch.equal(found[2][i], found[1][i])
+        expected = found[2][i] - 0.1 * ((c + d) / 2 + weight * b)
+        torch.testing.assert_close(found[3][i], expected, rtol=1e-12, atol=1e-12)
+
+
+def test_what_is_off_is_not_kept():
+    optimizer, _ = sgd_steps({"accumulate": 2, "fractional": (0.5, 2)}, {3: {"accumulate": 1, "fractional": None}}, 4)
+    assert not any(optimizer.state.values())
+    assert not optimizer.spare_sums
+    assert "accumulated" not in optimizer.param_groups[0]
