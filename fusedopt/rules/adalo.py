@@ -30,12 +30,14 @@ class AdaLo(Optimizer):
 
     A step without a loss uses the average as it is, which at the start is zero. The loss must be above -1, and the same
     in all processes of a distributed run. With ``capturable=True`` it stays on the GPU, else the step waits for it.
+    With ``accumulate`` every call takes the loss of its micro-batch, and the step their mean, weighted as the gradients
+    are; the first group keeps an unfinished window's ``losses``: their weighted sum, and the sum of their weights.
     """
 
     own_decay = True
 
     counts_steps = False
-    _loss = None  # of the step under way: its average joins the groups when nothing can fail any more
+    _losses = (0.0, 0.0)  # of the window under way, summed, and their weights; they join the groups when none can fail
 
     def __init__(
         self,
@@ -74,8 +76,8 @@ class AdaLo(Optimizer):
 
     def average(self, group):
         """``loss_ema`` with the loss of the step under way."""
-        beta = group["betas"][1]
-        return group["loss_ema"] if self._loss is None else beta * group["loss_ema"] + (1 - beta) / (2 + self._loss)
+        beta, (total, weight) = group["betas"][1], self._losses
+        return beta * group["loss_ema"] + (1 - beta) / (2 + total / weight) if weight else group["loss_ema"]
 
     def scalars(self, group, t):
         beta1, e = group["betas"][0], self.average(group)
@@ -96,13 +98,30 @@ class AdaLo(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         try:
-            self._loss = None if loss is None else self._number(loss)
+            self._losses = self._summed(loss)
             super().step()
-            for group in self.param_groups:
-                remember(group, "loss_ema", self.average(group))
+            if self._losses[1]:
+                self.param_groups[0]["losses"] = self._losses
         finally:
-            self._loss = None
+            self._losses = (0.0, 0.0)
         return loss
+
+    def _run(self, scale):
+        super()._run(scale)
+        for group in self.param_groups:
+            remember(group, "loss_ema", self.average(group))
+        self.param_groups[0].pop("losses", None)
+        self._losses = (0.0, 0.0)
+
+    def _summed(self, loss):
+        """The weighted sum of the losses of the window so far, with ``loss``; and the sum of their weights."""
+        group = self.param_groups[0]
+        is_one = group["accumulate"] == 1
+        total, weights = (0.0, 0.0) if is_one else group.get("losses", (0.0, 0.0))
+        if loss is None:
+            return total, weights
+        weight = 1.0 if is_one else float(self.micro_batch_weight)
+        return total + weight * self._number(loss), weights + weight
 
     def _number(self, loss):
         if isinstance(loss, torch.Tensor):

@@ -206,13 +206,10 @@ class AMAdamW(Optimizer):
             "growth": (1 + decay * lr) * _ratio(group["previous_lr"], lr),
         }
 
-    @torch._disable_dynamo
-    def step(self, closure=None):
-        """As that of every optimizer; the next step needs this one's ``lr``."""
-        loss = super().step(closure)
+    def _run(self, scale):
+        super()._run(scale)
         for group in self.param_groups:
             remember(group, "previous_lr", group["lr"])
-        return loss
 
 
 def _ratio(previous, lr):
