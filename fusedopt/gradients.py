@@ -6,10 +6,8 @@ import math
 import torch
 
 from .combinations import check_shared
-from .state import arithmetic
+from .state import ACCUM, HISTORY, arithmetic
 from .validation import check_gradient, labelled
-
-ACCUM, HISTORY = "accum", "grad_hist"  # state keys
 
 
 def is_replaced(optimizer):
@@ -122,14 +120,15 @@ def _withdraw(optimizer, grads, counted, weight):
 def begin_window(optimizer):
     """Forgets the sums, but keeps their memory; forgets all that an option keeps which was switched off in place."""
     optimizer.param_groups[0].pop("accumulated", None)
-    for p, record in optimizer.state.items():
-        if ACCUM in record:
-            optimizer.spare_sums[p] = record.pop(ACCUM)
+    for group in optimizer.param_groups:
+        for p in group["params"]:
+            record = optimizer.state.get(p, {})
+            if ACCUM in record:
+                optimizer.spare_sums[p] = record.pop(ACCUM)
+            if group["fractional"] is None:
+                record.pop(HISTORY, None)
     if _window(optimizer) == 1:
         optimizer.spare_sums.clear()
-    for group in optimizer.param_groups:
-        for p in group["params"] if group["fractional"] is None else ():
-            optimizer.state.get(p, {}).pop(HISTORY, None)
     optimizer.keeps_gradients = is_replaced(optimizer)
 
 

@@ -21,6 +21,7 @@ WEIGHT_FORMATS = ("plain", *dict.fromkeys(name for name, _ in codecs.WEIGHTS))
 ROUNDINGS = ("stochastic", "nearest")
 COUNTED = frozenset(("synchronizes", "cpr_sets", "cpr_active"))  # scalars that depend on the step alone
 RESIDUAL = "weight_residual"  # key of what a weight's codec keeps on the side
+ACCUM, HISTORY = "accum", "grad_hist"  # keys of a sum over micro-batches, and of the last gradients
 
 
 def arithmetic(p):

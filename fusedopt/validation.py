@@ -7,7 +7,18 @@ import torch
 from . import codecs
 from .blocks import STATES
 from .settings import decay_form
-from .state import EIGHT_BITS, FORMATS, RESIDUAL, ROUNDINGS, WEIGHT_FORMATS, eight_bit_codec, scale_key, weight_codec
+from .state import (
+    ACCUM,
+    EIGHT_BITS,
+    FORMATS,
+    HISTORY,
+    RESIDUAL,
+    ROUNDINGS,
+    WEIGHT_FORMATS,
+    eight_bit_codec,
+    scale_key,
+    weight_codec,
+)
 
 FLOATING = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 
@@ -148,6 +159,11 @@ def check_loaded(optimizer, member, state, saved_group):
             "'weight_format' from its param_groups so that the weight begins without"
         )
     check_state(optimizer, member, state)
+    p, history = member.param, state.get(HISTORY)
+    terms = len(history) if isinstance(history, torch.Tensor) and history.dim() else 1  # a step fits them to its option
+    for key, shape in ((ACCUM, p.shape), (HISTORY, (terms, *p.shape))):
+        if key in state:
+            _check_state(name, member.label, key, state, p, FLOATING, shape)
 
 
 def _asked(key, group):

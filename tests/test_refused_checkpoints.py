@@ -99,6 +99,33 @@ def test_a_damaged_dict_is_refused_and_changes_nothing(backend, damage):
         assert_same_bits(found, record)
 
 
+KEPT = {
+    "accum": [lambda t: t[:3], torch.Tensor.long, lambda t: t.unsqueeze(0), lambda _: [1.0] * 5],
+    "grad_hist": [lambda t: t[:, :3], lambda t: t[0], lambda t: t[0, 0], torch.Tensor.long, lambda _: None],
+}
+
+
+@pytest.mark.parametrize(("key", "damage"), [(key, i) for key, ways in KEPT.items() for i in range(len(ways))])
+def test_damaged_sums_and_histories_are_refused(backend, key, damage):
+    """Cast ones are not, nor are histories of more or fewer terms: a step fits them."""
+    params = parameters()
+    optimizer = fusedopt.AdamW([("a", params[0]), ("b", params[1])], accumulate=2, fractional=(0.5, 2))
+    train(optimizer, params[:2], 3)
+    saved = copy.deepcopy(optimizer.state_dict())
+    found = saved["state"][1][key]
+    assert found.shape == ((5,) if key == "accum" else (2, 5))
+    saved["state"][1][key] = KEPT[key][damage](found)
+    with pytest.raises(
+        ValueError, match=rf"state\['{key}'\] of params\[1\] \('b'\) is .*; expected a floating"
+    ) as error:
+        optimizer.load_state_dict(saved)
+    assert ("of shape (5,)" if key == "accum" else ", 5); load a state dict that was saved") in str(error.value)
+    train(optimizer, params[:2], 1, start=3)
+    saved["state"][1][key] = found.double() if key == "accum" else found[:1]
+    optimizer.load_state_dict(saved)
+    train(optimizer, params[:2], 2)
+
+
 def test_a_split_of_bfloat16_is_refused_by_a_float16_model(backend):
     params, others = parameters(dtype=torch.bfloat16), parameters(dtype=torch.float16)
     optimizer, other = fusedopt.AdamW(params, weight_format="split24"), fusedopt.AdamW(others)
