@@ -92,6 +92,27 @@ def test_a_window_survives_a_checkpoint():
     assert not torch.equal(ours[0], parameters(SHAPES)[0])
 
 
+@pytest.mark.parametrize("calls", [1, 2, 3])
+def test_torch_goes_on_from_a_window(calls):
+    """What was in an unfinished one is lost; a record of nothing else is left out, as docs/checkpoints.md says."""
+    ours, theirs, plain = (parameters(SHAPES, torch.float64) for _ in range(3))
+    optimizer, expected = fusedopt.AdamW(ours, lr=0.1, accumulate=2), torch.optim.AdamW(plain, lr=0.1)
+    grads = batches(4)
+    for g in grads[:calls]:
+        step(optimizer, ours, g)
+    saved = optimizer.state_dict()
+    saved["state"] = {i: record for i, record in saved["state"].items() if record.keys() != {"accum"}}
+    torchs = torch.optim.AdamW(theirs, lr=0.1)
+    torchs.load_state_dict(saved)
+    for p, q in zip(theirs, ours, strict=True):
+        p.data.copy_(q.data)
+    if calls > 1:
+        step(expected, plain, [(a + b) / 2 for a, b in zip(*grads[:2], strict=True)])
+    step(torchs, theirs, grads[3])
+    step(expected, plain, grads[3])
+    torch.testing.assert_close(theirs, plain, rtol=1e-12, atol=1e-12)
+
+
 def test_a_step_that_raises_may_be_tried_again():
     """The micro-batch whose step raised counts once."""
     ours, theirs, grads = parameters(SHAPES, torch.float64), parameters(SHAPES, torch.float64), batches(4)
