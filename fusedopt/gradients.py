@@ -30,6 +30,8 @@ def taken(optimizer):
 
     Only once the step has been made are sums and histories those of the next; one that raises takes back what it added.
     """
+    for group in optimizer.param_groups:
+        optimizer.refuse(group)  # options may have changed in place
     optimizer.keeps_gradients = True
     for _, p, label in labelled(optimizer.param_groups):
         if p.grad is not None:

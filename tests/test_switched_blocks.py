@@ -80,6 +80,8 @@ def test_cpr_sets_its_bound_when_it_is_switched_on(bound):
         ({"clip_value": -1.0}, "Invalid clip_value"),
         ({"decay": "typo"}, "Invalid decay: 'typo'"),
         ({"lookahead": (0, 0.5)}, "Invalid lookahead"),
+        ({"accumulate": 2.5}, "Invalid accumulate"),
+        ({"fractional": (2.0, 3)}, "Invalid fractional"),
         ({"softplus": 20.0, "atan2": (1.0, 1.0)}, "softplus contradicts atan2"),
     ],
     ids=str,
