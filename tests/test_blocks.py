@@ -54,8 +54,9 @@ def test_sets_contain_every_allowed_pair():
 
 @on_cpu
 @pytest.mark.parametrize("options", covering_sets(), ids=lambda options: "-".join(options))
-def test_every_allowed_pair_equals_eager(options, compiled):
+def test_every_allowed_pair_equals_eager(options, compiled, monkeypatch):
     """In float64: means are added up in another order, some hundred terms of size one."""
+    monkeypatch.setattr(planner, "without_slow_weights", lambda *_: None)  # another rule, which would be compiled
     shapes = ((7, 5), (3, 64, 2))  # matrices: a vector's step is another text
     for got, want in zip(train(options, "cpu", shapes), train(options, "eager", shapes), strict=True):
         torch.testing.assert_close(got, want, rtol=1e-11, atol=1e-12)
@@ -73,7 +74,7 @@ def test_eight_bits_are_in_the_same_blocks_on_every_engine(options):
         with fusedopt.use_backend(engine):
             optimizer.step()
         found.append([p, *(x for _, x in sorted(optimizer.state[p].items()))])
-    assert len(optimizer.state[p]["exp_avg_scale"]) == (4 if "ema" in options else 6)
+    assert optimizer.state[p]["exp_avg_scale"].shape == ((4,) if "ema" in options else (3, 2))
     for x, y in zip(*found, strict=True):
         torch.testing.assert_close(x, y, rtol=1e-6, atol=1e-7)
 
