@@ -157,6 +157,7 @@ class Program:
         groups = zip(self.options, map(self.read, optimizer.param_groups), strict=False)
         if all(all(map(operator.is_, old, new)) for old, new in groups):
             return True
+        _check_groups(optimizer)
         if held := all(member.is_current(optimizer) for member in self.samples):
             self.options = self._options(optimizer)
         return held
@@ -233,11 +234,17 @@ def _formats(group):
     return group["state_format"], group["state_rounding"], group["weight_format"]
 
 
+def _check_groups(optimizer):
+    """Refuses options that were changed in place to what a constructor would refuse."""
+    for group in optimizer.param_groups:
+        check_options(group)
+        optimizer.refuse(group)
+
+
 def _roster(optimizer):
     """Checked parameters to step, and parameters without a gradient."""
     members, idle, seen = [], [], set()
-    for group in optimizer.param_groups:
-        optimizer.refuse(group)
+    _check_groups(optimizer)
     for seed, (index, p, label) in enumerate(labelled(optimizer.param_groups)):
         if id(p) in seen:
             continue  # torch warned of the duplicate; stepping one tensor twice at once would be a race
@@ -246,7 +253,6 @@ def _roster(optimizer):
             idle.append(p)
             continue
         group = optimizer.param_groups[index]
-        check_options(group)
         check_weight_format(group, p, label)
         rule, matrix = optimizer.layout(group, p)
         counts_steps = optimizer.counts_steps or needs_step(rule, p, group)

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import fusedopt
+from fusedopt import backends
 
 
 @pytest.fixture(autouse=True)
@@ -98,6 +99,25 @@ def test_options_are_checked_where_they_were_changed_in_place(options, message):
     state_dict["param_groups"][0].update(options)
     with pytest.raises(ValueError, match=message):
         fusedopt.Adam([ones(3)]).load_state_dict(state_dict)
+
+
+@pytest.mark.skipif(bool(backends.unavailable("cpu")), reason=str(backends.unavailable("cpu")))
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"max_grad_norm": -1.0}, "Invalid max_grad_norm: -1.0"), ({"decay": "typo"}, "Invalid decay: 'typo'")],
+    ids=str,
+)
+def test_values_are_checked_where_the_plan_stays(changed, message):
+    """The eager engine plans every step; others keep the plan of options that ask for the same rule."""
+    p = ones(3)
+    optimizer = fusedopt.Adam([p], max_grad_norm=1.0)
+    with fusedopt.use_backend("cpu"):
+        before = trained(optimizer, p, 2)
+        optimizer.param_groups[0].update(changed)
+        for _ in range(2):
+            with pytest.raises(ValueError, match=message):
+                trained(optimizer, p, 1)
+    assert torch.equal(p, before)
 
 
 def test_a_refused_group_is_not_added():
